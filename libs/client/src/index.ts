@@ -1,0 +1,3 @@
+export * from "./Aegis.ts"
+export * from "./DaemonState.ts"
+export * from "./Home.ts"

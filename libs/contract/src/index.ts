@@ -1,0 +1,3 @@
+export * from "./Rest.ts"
+export * from "./RestError.ts"
+export * from "./Rpcs.ts"

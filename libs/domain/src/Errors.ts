@@ -1,0 +1,201 @@
+/**
+ * Every failure that can reach a person. A tag is its name in TypeScript and its `code` on the wire; the message says what and
+ * which, the remedy what to do next (contract D-15). RPC, REST, CLI and MCP all derive their form from these classes.
+ */
+import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import * as Schema from "effect/Schema"
+
+/** A value the caller gave that cannot be used. */
+export class InvalidArgument extends Schema.TaggedError<InvalidArgument>()(
+  "InvalidArgument",
+  { argument: Schema.String, reason: Schema.String, remedy: Schema.String },
+  HttpApiSchema.annotations({ status: 400 })
+) {
+  override get message() {
+    return `${this.argument}: ${this.reason}`
+  }
+}
+
+/** No instance has this handle or id. */
+export class NotFound extends Schema.TaggedError<NotFound>()(
+  "NotFound",
+  { target: Schema.String },
+  HttpApiSchema.annotations({ status: 404 })
+) {
+  override get message() {
+    return `instance "${this.target}" not found`
+  }
+  get remedy() {
+    return "aegis instance list shows what there is"
+  }
+}
+
+/** The handle belongs to another instance, in whatever state (D-06). */
+export class HandleTaken extends Schema.TaggedError<HandleTaken>()(
+  "HandleTaken",
+  { handle: Schema.String, state: Schema.String },
+  HttpApiSchema.annotations({ status: 409 })
+) {
+  override get message() {
+    return `instance "${this.handle}" is ${this.state}`
+  }
+  get remedy() {
+    return `choose another --name, or: aegis instance delete ${this.handle}`
+  }
+}
+
+/** The instance is not in a state in which this can be done. */
+export class StateConflict extends Schema.TaggedError<StateConflict>()(
+  "StateConflict",
+  { target: Schema.String, state: Schema.String, remedy: Schema.String },
+  HttpApiSchema.annotations({ status: 409 })
+) {
+  override get message() {
+    return `instance "${this.target}" is ${this.state}`
+  }
+}
+
+/** The directory may not be shared with a guest (T-11, T-134), or cannot be. */
+export class WorkspaceRefused extends Schema.TaggedError<WorkspaceRefused>()(
+  "WorkspaceRefused",
+  { workspace: Schema.String, reason: Schema.String, remedy: Schema.String },
+  HttpApiSchema.annotations({ status: 400 })
+) {
+  override get message() {
+    return `workspace ${this.workspace}: ${this.reason}`
+  }
+}
+
+/** There is no base root file system, or it could not be made. */
+export class RootfsUnavailable extends Schema.TaggedError<RootfsUnavailable>()(
+  "RootfsUnavailable",
+  { variant: Schema.String, reason: Schema.String, remedy: Schema.String },
+  HttpApiSchema.annotations({ status: 503 })
+) {
+  override get message() {
+    return `base root file system ${this.variant}: ${this.reason}`
+  }
+}
+
+/** No backend can run a guest on this machine: a part is missing, or none booted its probe. */
+export class BackendUnavailable extends Schema.TaggedError<BackendUnavailable>()(
+  "BackendUnavailable",
+  { backend: Schema.String, reason: Schema.String, remedy: Schema.String },
+  HttpApiSchema.annotations({ status: 503 })
+) {
+  override get message() {
+    return `backend ${this.backend}: ${this.reason}`
+  }
+}
+
+/** Where in its start an instance failed. */
+export const BootStage = Schema.Literal("disk", "workspace", "vmm", "channel", "mount", "command")
+export type BootStage = typeof BootStage.Type
+
+/** The VM was begun and did not come up. `consoleTail` is what the guest printed last. */
+export class BootFailed extends Schema.TaggedError<BootFailed>()(
+  "BootFailed",
+  { stage: BootStage, reason: Schema.String, consoleTail: Schema.String, remedy: Schema.String },
+  HttpApiSchema.annotations({ status: 502 })
+) {
+  override get message() {
+    return `the guest did not start (${this.stage}): ${this.reason}`
+  }
+}
+
+/** The guest did not answer within its time; it was ended. */
+export class BootTimeout extends Schema.TaggedError<BootTimeout>()(
+  "BootTimeout",
+  { stage: BootStage, seconds: Schema.Number, consoleTail: Schema.String },
+  HttpApiSchema.annotations({ status: 504 })
+) {
+  override get message() {
+    return `the guest did not answer within ${this.seconds} s (${this.stage})`
+  }
+  get remedy() {
+    return "aegis doctor says which backend is used and why; a machine under load may need AEGIS_BOOT_TIMEOUT (seconds)"
+  }
+}
+
+/** The guest's machine runs, but the command could not be started in it: exit 127 when absent, else 126 (D-04). */
+export class CommandNotStarted extends Schema.TaggedError<CommandNotStarted>()(
+  "CommandNotStarted",
+  { program: Schema.String, cause: Schema.Literal("not-found", "denied", "failed"), reason: Schema.String },
+  HttpApiSchema.annotations({ status: 422 })
+) {
+  override get message() {
+    return `cannot run "${this.program}": ${this.reason}`
+  }
+  get remedy() {
+    return this.cause === "not-found"
+      ? "the program is not in the guest's PATH: check the name, or the image it should come from"
+      : "check that it is an executable file for this machine's architecture"
+  }
+}
+
+/** The host has no room left where the daemon must write. */
+export class DiskFull extends Schema.TaggedError<DiskFull>()(
+  "DiskFull",
+  { path: Schema.String },
+  HttpApiSchema.annotations({ status: 507 })
+) {
+  override get message() {
+    return `no space left on device: ${this.path}`
+  }
+  get remedy() {
+    return `free some space on the file system that holds ${this.path}`
+  }
+}
+
+/** The host has less memory or fewer processors than was asked for (D-19). */
+export class ResourcesRefused extends Schema.TaggedError<ResourcesRefused>()(
+  "ResourcesRefused",
+  { resource: Schema.Literal("memory", "cpus"), asked: Schema.Number, available: Schema.Number },
+  HttpApiSchema.annotations({ status: 400 })
+) {
+  override get message() {
+    const unit = this.resource === "memory" ? " MiB" : ""
+    return `${this.resource}: ${this.asked}${unit} was asked for, this host can give ${this.available}${unit}`
+  }
+  get remedy() {
+    return this.resource === "memory"
+      ? `use --memory with 64 to ${this.available}`
+      : `use --cpus with 1 to ${this.available}`
+  }
+}
+
+/** Everything that starting an instance can fail with before its command runs. */
+export const StartError = Schema.Union(
+  InvalidArgument,
+  HandleTaken,
+  WorkspaceRefused,
+  RootfsUnavailable,
+  BackendUnavailable,
+  BootFailed,
+  BootTimeout,
+  CommandNotStarted,
+  DiskFull,
+  ResourcesRefused
+)
+export type StartError = typeof StartError.Type
+
+/** The daemon could not be spoken to: it is not there, it is going, or the connection broke under a call. */
+export class DaemonUnreachable extends Schema.TaggedError<DaemonUnreachable>()(
+  "DaemonUnreachable",
+  { reason: Schema.Literal("absent", "stopping", "lost"), detail: Schema.String },
+  HttpApiSchema.annotations({ status: 503 })
+) {
+  override get message() {
+    switch (this.reason) {
+      case "absent":
+        return "aegisd is not running. Run 'aegis up' first."
+      case "stopping":
+        return "aegisd is stopping"
+      case "lost":
+        return `the connection to aegisd was lost: ${this.detail}`
+    }
+  }
+  get remedy() {
+    return this.reason === "absent" ? "aegis up" : "aegis status shows whether it runs; aegis up starts it"
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * An instance: one microVM with one primary command.
+ */
+import * as Schema from "effect/Schema"
+import { Handle, InstanceId, WorkspaceName } from "./Ids.ts"
+import { defaultMemoryMib, defaultVcpus, maxCommandBytes, MemoryMib, VcpuCount } from "./Resources.ts"
+
+const noNul = <S extends Schema.Schema<string, string>>(schema: S) =>
+  schema.pipe(Schema.filter((text) => (text.includes("\0") ? "a NUL byte cannot be passed to a program" : undefined)))
+
+/** The primary command: argv, never a shell line (S-009). The first element names the program. */
+export const Command = Schema.NonEmptyArray(noNul(Schema.String)).pipe(
+  Schema.filter((argv) => (argv[0] === "" ? "the command's first word is empty" : undefined)),
+  Schema.filter((argv) => {
+    const bytes = argv.reduce((sum, word) => sum + Buffer.byteLength(word) + 1, 0)
+    return bytes > maxCommandBytes
+      ? `the command has ${bytes} bytes; at most ${maxCommandBytes} are possible`
+      : undefined
+  })
+)
+export type Command = typeof Command.Type
+
+/** Environment variables: names as execve(2) can carry them (T-6, T-32). */
+export const Environment = Schema.Record({
+  key: noNul(
+    Schema.String.pipe(Schema.pattern(/^[^=]+$/, { message: () => "a variable's name is not empty and holds no '='" }))
+  ),
+  value: noNul(Schema.String)
+})
+export type Environment = typeof Environment.Type
+
+/** Removed with the instance (S-062). */
+export class TemporaryWorkspace extends Schema.TaggedClass<TemporaryWorkspace>()("Temporary", {}) {}
+/** `<home>/data/workspaces/<name>`, made on demand, never removed by us (S-074). */
+export class NamedWorkspace extends Schema.TaggedClass<NamedWorkspace>()("Named", {
+  name: WorkspaceName,
+  readOnly: Schema.Boolean
+}) {}
+/** An absolute path on the host: the CLI resolves what its user typed (S-075), the daemon checks it (T-134). */
+export class HostWorkspace extends Schema.TaggedClass<HostWorkspace>()("HostPath", {
+  path: noNul(Schema.String.pipe(Schema.startsWith("/"), Schema.maxLength(4096))),
+  readOnly: Schema.Boolean
+}) {}
+
+export const WorkspaceRequest = Schema.Union(TemporaryWorkspace, NamedWorkspace, HostWorkspace)
+export type WorkspaceRequest = typeof WorkspaceRequest.Type
+
+/** Everything that is needed to start an instance. */
+export class InstanceSpec extends Schema.Class<InstanceSpec>("InstanceSpec")({
+  command: Command,
+  handle: Schema.optional(Handle),
+  env: Schema.optionalWith(Environment, { default: () => ({}) }),
+  memoryMib: Schema.optionalWith(MemoryMib, { default: () => defaultMemoryMib }),
+  vcpus: Schema.optionalWith(VcpuCount, { default: () => defaultVcpus }),
+  workspace: Schema.optionalWith(WorkspaceRequest, { default: () => new TemporaryWorkspace() }),
+  /** Whether the command's standard input is fed by the client (`run -i`) or is empty. */
+  interactive: Schema.optionalWith(Schema.Boolean, { default: () => false })
+}) {}
+
+export const InstanceState = Schema.Literal("starting", "running", "paused", "stopped")
+export type InstanceState = typeof InstanceState.Type
+
+/** The primary ended by itself. */
+export class Exited extends Schema.TaggedClass<Exited>()("Exited", { code: Schema.Int.pipe(Schema.between(0, 255)) }) {}
+/** The primary was ended by a signal inside the guest; `outOfMemory` where the guest's kernel did it. */
+export class Signaled extends Schema.TaggedClass<Signaled>()("Signaled", {
+  signal: Schema.Int.pipe(Schema.between(1, 64)),
+  outOfMemory: Schema.Boolean
+}) {}
+/** Somebody asked for it. */
+export class Stopped extends Schema.TaggedClass<Stopped>()("Stopped", {}) {}
+/** The VM's process ended under the guest: killed from outside, a crash, a guest that powered itself off or panicked. */
+export class VmDied extends Schema.TaggedClass<VmDied>()("VmDied", {
+  cause: Schema.String,
+  consoleTail: Schema.String
+}) {}
+/** The guest broke the channel's rules, or the channel broke, and the VM was ended (T-189). */
+export class ChannelLost extends Schema.TaggedClass<ChannelLost>()("ChannelLost", { reason: Schema.String }) {}
+/** Its command never ran: the tag and the words of the error that its start ended with. */
+export class NotStarted extends Schema.TaggedClass<NotStarted>()("NotStarted", {
+  code: Schema.String,
+  message: Schema.String
+}) {}
+
+/** How an instance came to its end: exactly one, always recorded (P7). */
+export const EndReason = Schema.Union(Exited, Signaled, Stopped, VmDied, ChannelLost, NotStarted)
+export type EndReason = typeof EndReason.Type
+
+/** An instance as the daemon shows it. */
+export class Instance extends Schema.Class<Instance>("Instance")({
+  id: InstanceId,
+  handle: Schema.optional(Handle),
+  state: InstanceState,
+  command: Command,
+  memoryMib: MemoryMib,
+  vcpus: VcpuCount,
+  /** The real path on the host that the guest sees at /workspace. */
+  workspace: Schema.optional(Schema.String),
+  createdAt: Schema.DateTimeUtc,
+  stoppedAt: Schema.optional(Schema.DateTimeUtc),
+  ended: Schema.optional(EndReason)
+}) {}
+
+export const OutputStream = Schema.Literal("stdout", "stderr")
+export type OutputStream = typeof OutputStream.Type
+
+/** The instance is recorded; its VM is being made. */
+export class Created extends Schema.TaggedClass<Created>()("Created", { id: InstanceId }) {}
+/** The guest runs the command. `bootMillis`: from the request's arrival in the daemon. */
+export class Started extends Schema.TaggedClass<Started>()("Started", { bootMillis: Schema.Number }) {}
+/** Bytes of the primary, as they came. */
+export class Output extends Schema.TaggedClass<Output>()("Output", {
+  stream: OutputStream,
+  bytes: Schema.Uint8ArrayFromSelf
+}) {}
+/** The last event. */
+export class Ended extends Schema.TaggedClass<Ended>()("Ended", { reason: EndReason }) {}
+
+/** What `run` tells its client, in this order: Created, Started, Output*, Ended. */
+export const RunEvent = Schema.Union(Created, Started, Output, Ended)
+export type RunEvent = typeof RunEvent.Type

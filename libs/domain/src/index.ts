@@ -1,0 +1,7 @@
+export * from "./Endpoint.ts"
+export * from "./Errors.ts"
+export * from "./Ids.ts"
+export * from "./Instance.ts"
+export * from "./Resources.ts"
+export * from "./Status.ts"
+export * from "./Version.ts"

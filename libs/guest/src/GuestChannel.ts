@@ -1,0 +1,207 @@
+/**
+ * The host's side of the channel to one harness: HTTP/2 with prior knowledge over one byte stream.
+ */
+import * as NodeStream from "@effect/platform-node-shared/NodeStream"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as http2 from "node:http2"
+import type { Duplex } from "node:stream"
+import { acknowledgement, type Frame, FrameDecoder, GuestProtocolViolation } from "./Frames.ts"
+import {
+  Booted,
+  type BootMessage,
+  BootMessage as BootMessageSchema,
+  HarnessError,
+  Health,
+  maxJsonBytes
+} from "./Protocol.ts"
+
+/** The channel broke, or was never there: the VM's process died, the guest hung up, a socket error. */
+export class ChannelBroken extends Data.TaggedError("ChannelBroken")<{ readonly message: string }> {}
+
+/** The harness answered, and refused: its own code and words. */
+export class HarnessRefused extends Data.TaggedError("HarnessRefused")<{
+  readonly code: HarnessError["code"]
+  readonly message: string
+}> {}
+
+export type ChannelError = ChannelBroken | GuestProtocolViolation | HarnessRefused
+
+/** The live events of a guest, with the way to say which of them are safe on the host's side. */
+export interface GuestEvents {
+  /** In order, without gaps; ends after the exit frame. Pulls from the guest only as fast as it is read. */
+  readonly frames: Stream.Stream<Frame, ChannelBroken | GuestProtocolViolation>
+  /** Lets the guest forget everything up to `seq`; without it the guest's command blocks after 1 MiB. */
+  readonly acknowledge: (seq: bigint) => Effect.Effect<void>
+}
+
+/** One HTTP/2 session to one harness. Every method fails with `ChannelBroken` once the session is gone. */
+export interface GuestChannel {
+  readonly health: Effect.Effect<Health, ChannelError>
+  /** Sends the boot message; the pid is the primary's inside the guest. */
+  readonly boot: (message: BootMessage) => Effect.Effect<number, ChannelError>
+  readonly events: (after: bigint) => Effect.Effect<GuestEvents, ChannelError, Scope.Scope>
+  /** Opens the primary's standard input; `write` waits while the guest's pipe is full. Closing the scope closes it. */
+  readonly stdin: Effect.Effect<(bytes: Uint8Array) => Effect.Effect<void, ChannelBroken>, ChannelError, Scope.Scope>
+  readonly signal: (signal: number) => Effect.Effect<void, ChannelError>
+  /** SIGTERM, `grace`, SIGKILL, sync, reboot: returns when the guest has begun. */
+  readonly shutdown: (grace: Duration.Duration) => Effect.Effect<void, ChannelError>
+}
+
+const broken = (cause: unknown) =>
+  new ChannelBroken({ message: cause instanceof Error ? cause.message : String(cause) })
+
+/** 16 MiB in flight for the session, 4 MiB for a stream: enough to keep the guest sending while the host is busy. */
+const sessionWindow = 16 * 1024 * 1024
+const streamWindow = 4 * 1024 * 1024
+
+/**
+ * Opens a session. `dial` gives a fresh byte stream, which then belongs to the session; it is called again, 10 ms apart, until a harness has answered with its
+ * HTTP/2 settings: a guest that is still booting refuses or resets. The caller limits the whole by time.
+ */
+export const connect = (dial: Effect.Effect<Duplex, ChannelBroken>): Effect.Effect<GuestChannel, never, Scope.Scope> =>
+  Effect.acquireRelease(openSession(dial).pipe(Effect.retry(Schedule.spaced("10 millis")), Effect.orDie), (session) =>
+    Effect.sync(() => session.destroy())
+  ).pipe(Effect.map(channelOf), Effect.withSpan("GuestChannel.connect"))
+
+const openSession = (dial: Effect.Effect<Duplex, ChannelBroken>) =>
+  Effect.flatMap(dial, (socket) =>
+    Effect.async<http2.ClientHttp2Session, ChannelBroken>((resume) => {
+      const session = http2.connect("http://guest", {
+        createConnection: () => socket,
+        settings: { enablePush: false, initialWindowSize: streamWindow, maxHeaderListSize: 16_384 },
+        maxSessionMemory: 64
+      })
+      const fail = (cause: unknown) => {
+        session.destroy()
+        resume(Effect.fail(broken(cause)))
+      }
+      const onClose = () => fail("the guest closed the channel")
+      session.once("error", fail)
+      session.once("close", onClose)
+      session.once("remoteSettings", () => {
+        session.off("error", fail)
+        session.off("close", onClose)
+        // An error of an established session shows in each of its requests; without a listener it would end the process.
+        session.on("error", () => undefined)
+        session.setLocalWindowSize(sessionWindow)
+        resume(Effect.succeed(session))
+      })
+      return Effect.sync(() => session.destroy())
+    })
+  )
+
+const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
+  const json = <A, I>(path: string, answer: Schema.Schema<A, I>, body?: string) =>
+    request(session, body === undefined ? "GET" : "POST", path).pipe(
+      Effect.flatMap(({ stream, status }) =>
+        Effect.sync(() => stream.end(body)).pipe(
+          Effect.zipRight(status),
+          Effect.flatMap((code) => bodyOf(stream, code))
+        )
+      ),
+      Effect.flatMap((text) => decodeAnswer(answer, text)),
+      Effect.scoped
+    )
+  const command = (path: string, body: string) =>
+    request(session, "POST", path).pipe(
+      Effect.flatMap(({ stream, status }) =>
+        Effect.sync(() => stream.end(body)).pipe(
+          Effect.zipRight(status),
+          Effect.flatMap((code) => bodyOf(stream, code))
+        )
+      ),
+      Effect.asVoid,
+      Effect.scoped
+    )
+  return {
+    health: json("/health", Health).pipe(Effect.withSpan("GuestChannel.health")),
+    boot: Effect.fn("GuestChannel.boot")(function* (message: BootMessage) {
+      const body = yield* Effect.orDie(Schema.encode(Schema.parseJson(BootMessageSchema))(message))
+      return (yield* json("/boot", Booted, body)).pid
+    }),
+    events: (after) =>
+      Effect.gen(function* () {
+        const { stream, status } = yield* request(session, "POST", `/events?after=${after}`)
+        const code = yield* status
+        if (code !== 200) yield* bodyOf(stream, code)
+        const decoder = new FrameDecoder(after)
+        const frames = NodeStream.fromReadable<ChannelBroken>(() => stream, broken).pipe(
+          Stream.mapConcatEffect((bytes) =>
+            Either.match(decoder.push(bytes), { onLeft: Effect.fail, onRight: Effect.succeed })
+          ),
+          Stream.takeUntil((frame) => frame._tag === "Exit")
+        )
+        return { frames, acknowledge: (seq: bigint) => Effect.sync(() => void stream.write(acknowledgement(seq))) }
+      }),
+    stdin: Effect.gen(function* () {
+      const { stream } = yield* request(session, "POST", "/stdin")
+      yield* Effect.addFinalizer(() =>
+        Effect.async<void>((resume) => {
+          if (stream.destroyed) return resume(Effect.void)
+          stream.once("close", () => resume(Effect.void))
+          stream.resume()
+          stream.end()
+        }).pipe(Effect.timeoutOption("2 seconds"))
+      )
+      return (bytes: Uint8Array) =>
+        Effect.async<void, ChannelBroken>((resume) => {
+          stream.write(bytes, (error) => resume(error ? Effect.fail(broken(error)) : Effect.void))
+        })
+    }),
+    signal: (signal) => command("/signal", JSON.stringify({ signal })).pipe(Effect.withSpan("GuestChannel.signal")),
+    shutdown: (grace) =>
+      command("/shutdown", JSON.stringify({ graceMs: Duration.toMillis(grace) })).pipe(
+        Effect.withSpan("GuestChannel.shutdown")
+      )
+  }
+}
+
+/** One HTTP/2 stream, reset when the scope closes before it has ended. */
+const request = (session: http2.ClientHttp2Session, method: "GET" | "POST", path: string) =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => {
+        const stream = session.request({ ":method": method, ":path": path }, { endStream: false })
+        // Errors are seen by whoever reads or waits; without a listener one that comes later would end the process.
+        stream.on("error", () => undefined)
+        return stream
+      },
+      catch: broken
+    }),
+    (stream) => Effect.sync(() => (stream.closed ? undefined : stream.close(http2.constants.NGHTTP2_CANCEL)))
+  ).pipe(
+    Effect.map((stream) => ({
+      stream,
+      status: Effect.async<number, ChannelBroken>((resume) => {
+        stream.once("response", (headers) => resume(Effect.succeed(Number(headers[":status"]))))
+        stream.once("error", (error) => resume(Effect.fail(broken(error))))
+        stream.once("close", () => resume(Effect.fail(broken("the guest closed the channel"))))
+      })
+    }))
+  )
+
+/** The answer's body as text; an error status becomes the harness's own words. */
+const bodyOf = (stream: http2.ClientHttp2Stream, status: number) =>
+  NodeStream.toString(() => stream, { onFailure: broken, maxBytes: maxJsonBytes }).pipe(
+    Effect.flatMap((text) =>
+      status >= 200 && status < 300
+        ? Effect.succeed(text)
+        : decodeAnswer(HarnessError, text).pipe(
+            Effect.flatMap(({ code, message }) => Effect.fail(new HarnessRefused({ code, message })))
+          )
+    )
+  )
+
+const decodeAnswer = <A, I>(schema: Schema.Schema<A, I>, text: string) =>
+  Schema.decode(Schema.parseJson(schema))(text).pipe(
+    Effect.mapError(
+      (error) => new GuestProtocolViolation({ message: `the harness's answer is malformed: ${error.message}` })
+    )
+  )

@@ -1,0 +1,67 @@
+/**
+ * The harness protocol's messages, version 1: `docs/HARNESS_PROTOCOL.md`. What comes from a guest is hostile, so every
+ * message that does is decoded here before anything looks at it.
+ */
+import { Command, Environment } from "@aegis/domain"
+import * as Schema from "effect/Schema"
+
+export const protocolVersion = 1
+
+/** The largest JSON body of either side, in bytes. */
+export const maxJsonBytes = 1024 * 1024
+
+/** `GET /health`. */
+export class Health extends Schema.Class<Health>("Health")({
+  protocol: Schema.Int,
+  harness: Schema.String.pipe(Schema.maxLength(64)),
+  kernel: Schema.String.pipe(Schema.maxLength(128)),
+  state: Schema.Literal("waiting", "running", "exited"),
+  uptimeMs: Schema.NonNegative
+}) {}
+
+/** `POST /boot`: everything the guest must know, sent once. Secrets travel here and nowhere else. */
+export class BootMessage extends Schema.Class<BootMessage>("BootMessage")({
+  protocol: Schema.Literal(protocolVersion),
+  argv: Command,
+  env: Environment,
+  cwd: Schema.String,
+  hostname: Schema.String.pipe(Schema.maxLength(64)),
+  clockMs: Schema.Int,
+  /** 32 to 256 random bytes for the guest's pool. */
+  seed: Schema.Uint8ArrayFromBase64,
+  rootDevice: Schema.String,
+  workspace: Schema.optional(Schema.Struct({ tag: Schema.String, readOnly: Schema.Boolean })),
+  stdin: Schema.Literal("null", "pipe")
+}) {}
+
+/** The answer to `POST /boot`. */
+export const Booted = Schema.Struct({ pid: Schema.Int.pipe(Schema.positive()) })
+
+/** The body of every error answer of the harness. */
+export const HarnessError = Schema.Struct({
+  code: Schema.Literal(
+    "bad-request",
+    "not-found",
+    "state",
+    "mount",
+    "spawn-not-found",
+    "spawn-denied",
+    "spawn-failed",
+    "internal"
+  ),
+  message: Schema.String.pipe(Schema.maxLength(65_536))
+})
+export type HarnessError = typeof HarnessError.Type
+
+/** The primary's end; always the last event. Exactly one of `code` and `signal` is there. */
+export const ExitEvent = Schema.Struct({
+  type: Schema.Literal("exit"),
+  code: Schema.optional(Schema.Int.pipe(Schema.between(0, 255))),
+  signal: Schema.optional(Schema.Int.pipe(Schema.between(1, 64))),
+  oom: Schema.optional(Schema.Boolean)
+}).pipe(
+  Schema.filter((event) =>
+    (event.code === undefined) === (event.signal === undefined) ? "exactly one of code and signal" : undefined
+  )
+)
+export type ExitEvent = typeof ExitEvent.Type

@@ -1,0 +1,3 @@
+export * from "./Frames.ts"
+export * from "./GuestChannel.ts"
+export * from "./Protocol.ts"

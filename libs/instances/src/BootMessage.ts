@@ -1,0 +1,34 @@
+import type { InstanceId, InstanceSpec } from "@aegis/domain"
+import { BootMessage, protocolVersion } from "@aegis/guest"
+import { Machine } from "@aegis/host"
+import type { Vm } from "@aegis/vm"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+
+/** The environment every command begins with (contract D-09). An image's own ENV is not part of it (S-021). */
+const baseEnvironment = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  HOME: "/root",
+  TERM: "linux"
+}
+
+/** What the guest is told, once. What the caller set with `--env` wins over everything else (S-078). */
+export const bootMessage = (id: InstanceId, spec: InstanceSpec, vm: Vm): Effect.Effect<BootMessage> =>
+  Effect.gen(function* () {
+    const handle = spec.handle === undefined ? {} : { AEGIS_HANDLE: spec.handle }
+    return new BootMessage({
+      protocol: protocolVersion,
+      argv: spec.command,
+      env: { ...baseEnvironment, AEGIS_INSTANCE_ID: id, ...handle, ...spec.env },
+      cwd: "/workspace",
+      hostname: spec.handle ?? id,
+      clockMs: yield* Clock.currentTimeMillis,
+      seed: yield* Machine.randomBytes(64),
+      rootDevice: vm.rootDevice,
+      workspace:
+        vm.workspaceTag === undefined
+          ? undefined
+          : { tag: vm.workspaceTag, readOnly: spec.workspace._tag !== "Temporary" && spec.workspace.readOnly },
+      stdin: spec.interactive ? "pipe" : "null"
+    })
+  })

@@ -1,0 +1,82 @@
+import {
+  BootFailed,
+  BootTimeout,
+  CommandNotStarted,
+  type InstanceId,
+  type InstanceSpec,
+  type StartError
+} from "@aegis/domain"
+import type { ChannelError } from "@aegis/guest"
+import { BaseRootfs } from "@aegis/images"
+import { BackendChoice, bootLimit, type Vm } from "@aegis/vm"
+import { Workspaces } from "@aegis/workspaces"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { bootMessage } from "./BootMessage.ts"
+
+/**
+ * From a specification to a running command: disk, workspace, VM, boot message, in this order. Everything it makes belongs to
+ * the scope. Succeeds once the command's `execve` has.
+ */
+export const startGuest = (
+  id: InstanceId,
+  spec: InstanceSpec
+): Effect.Effect<
+  { readonly vm: Vm; readonly workspace: string },
+  StartError,
+  BaseRootfs | BackendChoice | Workspaces | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const backend = yield* Effect.flatMap(BackendChoice, (choice) => choice.backend)
+    const disk = yield* Effect.flatMap(BaseRootfs, (rootfs) => rootfs.current)
+    const workspace = yield* Effect.flatMap(Workspaces, (workspaces) => workspaces.acquire(id, spec.workspace))
+    const { memoryMib, vcpus } = spec
+    const vm = yield* backend.boot({ id, memoryMib, vcpus, rootDisk: disk.path, workspace })
+    const message = yield* bootMessage(id, spec, vm)
+    const limit = yield* bootLimit
+    yield* vm.guest.boot(message).pipe(
+      Effect.catchAll((error) => Effect.flatMap(vm.consoleTail, (tail) => Effect.fail(refusal(error, spec, tail)))),
+      Effect.timeoutFail({
+        duration: limit,
+        onTimeout: () => new BootTimeout({ stage: "command", seconds: Duration.toSeconds(limit), consoleTail: "" })
+      })
+    )
+    return { vm, workspace: workspace.path }
+  }).pipe(Effect.withSpan("Instance.start", { attributes: { id } }))
+
+const refusal = (error: ChannelError, spec: InstanceSpec, consoleTail: string): StartError => {
+  if (error._tag !== "HarnessRefused") {
+    return new BootFailed({
+      stage: "channel",
+      reason: error.message,
+      consoleTail,
+      remedy: "run it again; aegis doctor checks the backend"
+    })
+  }
+  const refused = (cause: CommandNotStarted["cause"]) =>
+    new CommandNotStarted({ program: spec.command[0], cause, reason: error.message })
+  switch (error.code) {
+    case "spawn-not-found":
+      return refused("not-found")
+    case "spawn-denied":
+      return refused("denied")
+    case "spawn-failed":
+      return refused("failed")
+    case "mount":
+      return new BootFailed({
+        stage: "mount",
+        reason: error.message,
+        consoleTail,
+        remedy:
+          "the image has something in the way of a mount point: /proc, /dev, /tmp, /run, /var and /workspace must be directories or absent"
+      })
+    default:
+      return new BootFailed({
+        stage: "command",
+        reason: error.message,
+        consoleTail,
+        remedy: "the harness and the daemon may be of different versions: build or install both anew"
+      })
+  }
+}

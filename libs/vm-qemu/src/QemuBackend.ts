@@ -1,0 +1,96 @@
+/**
+ * VmBackend over QEMU's `microvm` machine: a real virtual machine on any host, emulated where there is no hypervisor.
+ */
+import { type Accelerator, BackendUnavailable, BootFailed } from "@aegis/domain"
+import { AegisPaths, Process } from "@aegis/host"
+import { awaitGuest, runDirectory, type Vm, type VmBackend, vmEnd } from "@aegis/vm"
+import { Virtiofsd } from "@aegis/workspaces"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { findParts } from "./Parts.ts"
+import { channelPort, qemuArguments, rootDevice, workspaceTag } from "./QemuCommand.ts"
+import * as Qmp from "./Qmp.ts"
+
+/** QEMU with one accelerator. `tcg` emulates and works everywhere; the others need a hypervisor that really runs. */
+export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, AegisPaths | FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const context = yield* Effect.context<AegisPaths | FileSystem.FileSystem>()
+    const parts = yield* Effect.cachedWithTTL(findParts(accelerator), "1 minute")
+
+    const boot: VmBackend["boot"] = Effect.fn("QemuBackend.boot")(function* (spec) {
+      const { harnessDisk, kernel, qemu, virtiofsd } = yield* parts
+      const directory = yield* runDirectory(spec.id)
+      const channelSocket = `${directory}/channel.sock`
+      const qmpSocket = `${directory}/qmp.sock`
+      const workspaceSocket = `${directory}/workspace.sock`
+      const helper =
+        spec.workspace === undefined
+          ? undefined
+          : yield* Virtiofsd.serve({ ...spec.workspace, program: virtiofsd, socketPath: workspaceSocket }).pipe(
+              Effect.mapError(
+                ({ message, remedy }) =>
+                  new BootFailed({ stage: "workspace", reason: message, consoleTail: "", remedy })
+              )
+            )
+      const vmm = yield* Process.spawn({
+        command: qemu,
+        args: qemuArguments({
+          accelerator,
+          memoryMib: spec.memoryMib,
+          vcpus: spec.vcpus,
+          name: spec.id,
+          kernel,
+          harnessDisk,
+          rootDisk: spec.rootDisk,
+          channelSocket,
+          qmpSocket,
+          workspaceSocket: helper === undefined ? undefined : workspaceSocket
+        }),
+        detached: true,
+        stdin: "ignore",
+        stdout: "tail",
+        stderr: "tail"
+      }).pipe(
+        Effect.mapError(
+          ({ message, remedy }) => new BootFailed({ stage: "vmm", reason: message, consoleTail: "", remedy })
+        )
+      )
+      const guest = yield* awaitGuest(vmm, channelSocket)
+      const qmp = yield* Effect.option(Qmp.connect(qmpSocket))
+      const vm: Vm = {
+        guest,
+        pid: vmm.pid,
+        rootDevice,
+        workspaceTag: helper === undefined ? undefined : workspaceTag,
+        ended: vmEnd(vmm, helper === undefined ? [] : [{ name: "virtiofsd", process: helper }]).pipe(
+          Effect.map(({ cause }) => ({
+            cause: Option.match(
+              Option.flatMap(qmp, (q) => q.shutdownReason()),
+              {
+                onNone: () => cause,
+                onSome: (reason) => `${cause} (${reason})`
+              }
+            )
+          }))
+        ),
+        consoleTail: vmm.stdoutTail,
+        pause: vmm.signal("SIGSTOP"),
+        resume: vmm.signal("SIGCONT")
+      }
+      return vm
+    }, Effect.provide(context))
+
+    return {
+      name: "qemu",
+      accelerator,
+      present: Effect.asVoid(parts).pipe(Effect.provide(context)),
+      fingerprint: Effect.match(parts, {
+        onFailure: ({ reason }) => reason,
+        onSuccess: (found) => JSON.stringify(found)
+      }).pipe(Effect.provide(context)),
+      boot
+    }
+  })
+void channelPort
+void BackendUnavailable

@@ -1,0 +1,84 @@
+/**
+ * The argument list of one QEMU: the `microvm` machine, no default devices, its own seccomp sandbox. Pure.
+ */
+import type { Accelerator, MemoryMib, VcpuCount } from "@aegis/domain"
+
+export interface QemuCommandOptions {
+  readonly accelerator: Accelerator
+  readonly memoryMib: MemoryMib
+  readonly vcpus: VcpuCount
+  /** Shows in process lists. */
+  readonly name: string
+  readonly kernel: string
+  readonly harnessDisk: string
+  readonly rootDisk?: string | undefined
+  readonly channelSocket: string
+  readonly qmpSocket: string
+  /** The socket of a virtiofsd that serves the workspace. */
+  readonly workspaceSocket?: string | undefined
+}
+
+/** The name by which the guest finds the channel's port (`/sys/class/virtio-ports/…/name`). */
+export const channelPort = "aegis"
+export const workspaceTag = "workspace"
+
+/** Where the root disk stands in the guest: the harness's own disk comes first. */
+export const rootDevice = "/dev/vdb"
+
+/** A value inside a QEMU option list: a comma is written twice (T-241). */
+export const optionValue = (text: string) => text.replaceAll(",", ",,")
+
+/** libkrunfw's kernel: no ACPI, virtio-mmio on its command line, the harness as init, a reboot ends the VM. */
+const kernelCommandLine =
+  "console=hvc0 root=/dev/vda rootfstype=ext4 ro init=/init.krun reboot=k panic=-1 quiet loglevel=3 tsc=reliable no_timer_check random.trust_cpu=on mitigations=off"
+
+export const qemuArguments = (options: QemuCommandOptions): ReadonlyArray<string> => {
+  const shared = options.workspaceSocket !== undefined
+  return [
+    ["-name", `guest=${optionValue(options.name)},process=aegis-qemu,debug-threads=off`],
+    ["-machine", `microvm,acpi=off,isa-serial=off,rtc=off${shared ? ",memory-backend=ram" : ""}`],
+    ["-accel", options.accelerator === "tcg" ? "tcg,thread=multi" : options.accelerator],
+    ["-cpu", options.accelerator === "tcg" ? "max" : "host"],
+    ["-smp", `${options.vcpus}`],
+    ["-m", `${options.memoryMib}M`],
+    // virtiofsd reads and writes the guest's memory itself.
+    shared ? ["-object", `memory-backend-memfd,id=ram,size=${options.memoryMib}M,share=on`] : [],
+    ["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],
+    ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ["-global", "virtio-mmio.force-legacy=false"],
+    ["-kernel", options.kernel, "-append", kernelCommandLine],
+    [
+      "-chardev",
+      "stdio,id=console,signal=off",
+      "-device",
+      "virtio-serial-device",
+      "-device",
+      "virtconsole,chardev=console"
+    ],
+    ["-chardev", `socket,id=channel,path=${optionValue(options.channelSocket)},server=on,wait=off`],
+    ["-device", `virtserialport,chardev=channel,name=${channelPort}`],
+    ["-chardev", `socket,id=qmp,path=${optionValue(options.qmpSocket)},server=on,wait=off`],
+    ["-mon", "chardev=qmp,mode=control"],
+    disk("harness", options.harnessDisk),
+    options.rootDisk === undefined ? [] : disk("root", options.rootDisk),
+    options.workspaceSocket === undefined
+      ? []
+      : [
+          ...["-chardev", `socket,id=workspace,path=${optionValue(options.workspaceSocket)}`],
+          ...["-device", `vhost-user-fs-device,chardev=workspace,tag=${workspaceTag}`]
+        ]
+  ].flat()
+}
+
+const disk = (id: string, path: string) => [
+  ...[
+    "-blockdev",
+    JSON.stringify({
+      driver: "raw",
+      "node-name": id,
+      "read-only": true,
+      file: { driver: "file", filename: path, "read-only": true }
+    })
+  ],
+  ...["-device", `virtio-blk-device,drive=${id},serial=${id}`]
+]
