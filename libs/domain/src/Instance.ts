@@ -20,13 +20,18 @@ export const Command = Schema.NonEmptyArray(noNul(Schema.String)).pipe(
 )
 export type Command = typeof Command.Type
 
-/** Environment variables: names as execve(2) can carry them (T-6, T-32). */
-export const Environment = Schema.Record({
-  key: noNul(
-    Schema.String.pipe(Schema.pattern(/^[^=]+$/, { message: () => "a variable's name is not empty and holds no '='" }))
-  ),
-  value: noNul(Schema.String)
-})
+/**
+ * Environment variables: names as execve(2) can carry them (T-6, T-32). A filter, since a record's key schema drops the keys
+ * it does not match.
+ */
+export const Environment = Schema.Record({ key: Schema.String, value: noNul(Schema.String) }).pipe(
+  Schema.filter((variables) => {
+    const bad = Object.keys(variables).find((name) => !/^[^=\0]+$/.test(name))
+    return bad === undefined
+      ? undefined
+      : `a variable's name is not empty and holds neither '=' nor NUL: ${JSON.stringify(bad)}`
+  })
+)
 export type Environment = typeof Environment.Type
 
 /** Removed with the instance (S-062). */

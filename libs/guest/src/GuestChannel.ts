@@ -1,11 +1,12 @@
 /**
  * The host's side of the channel to one harness: HTTP/2 with prior knowledge over one byte stream.
  */
-import * as NodeStream from "@effect/platform-node-shared/NodeStream"
+import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -132,7 +133,7 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
         const code = yield* status
         if (code !== 200) yield* bodyOf(stream, code)
         const decoder = new FrameDecoder(after)
-        const frames = NodeStream.fromReadable<ChannelBroken>(() => stream, broken).pipe(
+        const frames = bytesOf(stream).pipe(
           Stream.mapConcatEffect((bytes) =>
             Either.match(decoder.push(bytes), { onLeft: Effect.fail, onRight: Effect.succeed })
           ),
@@ -189,7 +190,14 @@ const request = (session: http2.ClientHttp2Session, method: "GET" | "POST", path
 
 /** The answer's body as text; an error status becomes the harness's own words. */
 const bodyOf = (stream: http2.ClientHttp2Stream, status: number) =>
-  NodeStream.toString(() => stream, { onFailure: broken, maxBytes: maxJsonBytes }).pipe(
+  bytesOf(stream).pipe(
+    Stream.mapAccumEffect(0, (sum, bytes) =>
+      sum + bytes.length > maxJsonBytes
+        ? new GuestProtocolViolation({ message: `an answer of more than ${maxJsonBytes} bytes` })
+        : Effect.succeed([sum + bytes.length, bytes] as const)
+    ),
+    Stream.runCollect,
+    Effect.map((pieces) => Buffer.concat(Chunk.toReadonlyArray(pieces)).toString("utf8")),
     Effect.flatMap((text) =>
       status >= 200 && status < 300
         ? Effect.succeed(text)
@@ -204,4 +212,27 @@ const decodeAnswer = <A, I>(schema: Schema.Schema<A, I>, text: string) =>
     Effect.mapError(
       (error) => new GuestProtocolViolation({ message: `the harness's answer is malformed: ${error.message}` })
     )
+  )
+
+/** Bytes as they come, read only when asked for. A stream that closes before its end fails, an interrupt takes effect at once. */
+const bytesOf = (stream: http2.ClientHttp2Stream): Stream.Stream<Uint8Array, ChannelBroken> =>
+  Stream.repeatEffectOption(
+    Effect.async<Uint8Array, Option.Option<ChannelBroken>>((resume) => {
+      const events = ["readable", "end", "close", "error"]
+      const release = () => events.forEach((event) => stream.off(event, look))
+      const answer = (result: Effect.Effect<Uint8Array, Option.Option<ChannelBroken>>) => {
+        release()
+        resume(result)
+      }
+      const look = () => {
+        const bytes: Uint8Array | null = stream.read()
+        if (bytes !== null) answer(Effect.succeed(bytes))
+        else if (stream.readableEnded) answer(Effect.fail(Option.none()))
+        else if (stream.destroyed)
+          answer(Effect.fail(Option.some(broken(stream.errored ?? "the guest closed the channel"))))
+      }
+      events.forEach((event) => stream.on(event, look))
+      look()
+      return Effect.sync(release)
+    })
   )

@@ -100,13 +100,11 @@ export const make = (options: {
         stopping = true
         if (fiber !== undefined && instance.state === "running") {
           const { guest } = yield* Effect.orDie(Deferred.await(running))
-          yield* guest
-            .shutdown(grace)
-            .pipe(
-              Effect.zipRight(Fiber.await(fiber)),
-              Effect.timeoutOption(Duration.sum(grace, lastGrace)),
-              Effect.ignore
-            )
+          // A guest that is gone before it has answered is on its way down as well.
+          yield* Effect.ignore(guest.shutdown(grace)).pipe(
+            Effect.zipRight(Fiber.await(fiber)),
+            Effect.timeoutOption(Duration.sum(grace, lastGrace))
+          )
         }
         if (fiber !== undefined) yield* Fiber.interrupt(fiber)
         yield* Scope.close(scope, Exit.void)
@@ -127,7 +125,7 @@ export const make = (options: {
       events: Mailbox.toStream(events),
       unfollow: Effect.asVoid(events.shutdown),
       start: (slots) =>
-        Effect.map(Effect.forkIn(life(slots), scope), (forked) => {
+        Effect.map(Effect.forkIn(Effect.interruptible(life(slots)), scope), (forked) => {
           fiber = forked
         }),
       writeStdin: (bytes, last) =>

@@ -52,7 +52,7 @@ const lost = (vm: Vm, reason: string) =>
     Effect.timeoutOption("2 seconds"),
     Effect.flatMap(
       Option.match({
-        onNone: () => Effect.succeed(new ChannelLost({ reason })),
+        onNone: (): Effect.Effect<EndReason> => Effect.succeed(new ChannelLost({ reason })),
         onSome: ({ cause }) => Effect.map(vm.consoleTail, (consoleTail) => new VmDied({ cause, consoleTail }))
       })
     )

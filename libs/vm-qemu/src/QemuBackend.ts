@@ -1,15 +1,15 @@
 /**
  * VmBackend over QEMU's `microvm` machine: a real virtual machine on any host, emulated where there is no hypervisor.
  */
-import { type Accelerator, BackendUnavailable, BootFailed } from "@aegis/domain"
-import { AegisPaths, Process } from "@aegis/host"
+import { type Accelerator, BootFailed } from "@aegis/domain"
+import { AegisPaths, Process, ProcessTable } from "@aegis/host"
 import { awaitGuest, runDirectory, type Vm, type VmBackend, vmEnd } from "@aegis/vm"
 import { Virtiofsd } from "@aegis/workspaces"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { findParts } from "./Parts.ts"
-import { channelPort, qemuArguments, rootDevice, workspaceTag } from "./QemuCommand.ts"
+import { qemuArguments, rootDevice, workspaceTag } from "./QemuCommand.ts"
 import * as Qmp from "./Qmp.ts"
 
 /** QEMU with one accelerator. `tcg` emulates and works everywhere; the others need a hypervisor that really runs. */
@@ -56,6 +56,7 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
           ({ message, remedy }) => new BootFailed({ stage: "vmm", reason: message, consoleTail: "", remedy })
         )
       )
+      yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
       const guest = yield* awaitGuest(vmm, channelSocket)
       const qmp = yield* Effect.option(Qmp.connect(qmpSocket))
       const vm: Vm = {
@@ -92,5 +93,3 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
       boot
     }
   })
-void channelPort
-void BackendUnavailable

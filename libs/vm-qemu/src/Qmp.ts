@@ -30,7 +30,7 @@ export interface Qmp {
   /** Runs one command; they are answered in order. */
   readonly execute: (command: "quit" | "query-status" | "qmp_capabilities") => Effect.Effect<unknown, QmpFailed>
   /** Why the guest went down, as QEMU says it (`guest-reset`, `guest-shutdown`, `guest-panic`, …), once it has. */
-  readonly shutdownReason: Effect.Effect<Option.Option<string>>
+  readonly shutdownReason: () => Option.Option<string>
 }
 
 /** Connects and leaves negotiation mode. Closing the scope closes the socket. */
@@ -87,5 +87,5 @@ export const connect = (path: string) =>
       Effect.forkScoped
     )
     yield* execute("qmp_capabilities")
-    return { execute, shutdownReason: Effect.sync(() => reason) } satisfies Qmp
+    return { execute, shutdownReason: () => reason } satisfies Qmp
   })

@@ -1,11 +1,13 @@
 /**
  * What every backend does between its VMM's spawn and the harness's first answer.
  */
-import { BootFailed, type BootStage, BootTimeout } from "@aegis/domain"
+import { BootFailed, BootTimeout } from "@aegis/domain"
 import { ChannelBroken, connect, type GuestChannel } from "@aegis/guest"
 import { type Process, UnixSocket } from "@aegis/host"
+import type { Duplex } from "node:stream"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { bootLimit } from "./BootLimit.ts"
 import type { VmEnd } from "./VmBackend.ts"
@@ -24,8 +26,10 @@ export const awaitGuest = (
 ): Effect.Effect<GuestChannel, BootFailed | BootTimeout, Scope.Scope> =>
   Effect.gen(function* () {
     const limit = yield* bootLimit
-    const stage: BootStage = "channel"
-    const dial = Effect.mapError(UnixSocket.connect(socket), ({ message }) => new ChannelBroken({ message }))
+    const dial = UnixSocket.connect(socket).pipe(
+      Effect.map((connected): Duplex => connected),
+      Effect.mapError(({ message }) => new ChannelBroken({ message }))
+    )
     const died = Effect.gen(function* () {
       const status = yield* vmm.exit
       const words = (yield* vmm.stderrTail).trim()
@@ -36,17 +40,14 @@ export const awaitGuest = (
         remedy: "aegis doctor checks the parts of the backend"
       })
     })
+    const silent = Effect.flatMap(
+      vmm.stdoutTail,
+      (consoleTail) => new BootTimeout({ stage: "channel", seconds: Duration.toSeconds(limit), consoleTail })
+    )
     return yield* connect(dial).pipe(
       Effect.raceFirst(died),
-      Effect.timeoutTo({ duration: limit, onSuccess: Effect.succeed, onTimeout: () => Effect.fail("silent" as const) }),
-      Effect.flatten,
-      Effect.catchAll((error) =>
-        error === "silent"
-          ? Effect.flatMap(vmm.stdoutTail, (consoleTail) =>
-              Effect.fail(new BootTimeout({ stage, seconds: Duration.toSeconds(limit), consoleTail }))
-            )
-          : Effect.fail(error)
-      )
+      Effect.timeoutOption(limit),
+      Effect.flatMap(Option.match({ onNone: () => silent, onSome: Effect.succeed }))
     )
   })
 

@@ -34,12 +34,14 @@ export class EventRing {
   }
 
   garble(bytes: Uint8Array) {
-    this.#reader?.write(bytes)
+    this.#frames.push({ seq: this.#next, bytes: Buffer.from(bytes) })
+    this.#next += 1n
+    this.#send()
   }
 
-  /** Everything has been acknowledged, or nobody reads. */
+  /** Everything has been acknowledged. */
   get drained(): Effect.Effect<void> {
-    return Effect.suspend(() => (this.#reader === undefined ? Effect.void : this.#below(0)))
+    return this.#below(0)
   }
 
   serve(stream: ServerHttp2Stream, after: bigint) {

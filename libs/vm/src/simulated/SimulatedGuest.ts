@@ -22,6 +22,8 @@ export interface SimulatedProcess {
   readonly read: Effect.Effect<Option.Option<Uint8Array>>
   /** Never succeeds before the host has sent a signal; gives its number. */
   readonly signal: Effect.Effect<number>
+  /** The host has taken everything that was written. */
+  readonly flushed: Effect.Effect<void>
   /** The VM's process dies here and now. */
   readonly crash: Effect.Effect<never>
   /** Sends bytes that are not of the protocol. */
@@ -117,8 +119,9 @@ class SimulatedGuest {
           return Option.match(this.programs(argv), {
             onNone: () => refuse(stream, 422, "spawn-not-found", `${argv[0]}: not found`),
             onSome: (program) => {
-              this.#program = this.fork(this.#run(program(this.#process(argv, env))))
-              return reply(stream, 200, { pid: 2 })
+              return Effect.map(reply(stream, 200, { pid: 2 }), () => {
+                this.#program = this.fork(this.#run(program(this.#process(argv, env))))
+              })
             }
           })
         }
@@ -160,6 +163,7 @@ class SimulatedGuest {
         if (this.#signalled !== undefined) return resume(Effect.succeed(this.#signalled))
         this.#wakeSignal = (signal) => resume(Effect.succeed(signal))
       }),
+      flushed: Effect.suspend(() => this.#ring.drained),
       crash: Effect.zipRight(this.die, Effect.never),
       garble: (bytes) => Effect.sync(() => this.#ring.garble(bytes))
     }

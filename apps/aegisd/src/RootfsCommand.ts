@@ -1,0 +1,18 @@
+/**
+ * `aegisd rootfs ensure`: the work of `aegis up` before there is a daemon, in a process of its own. Progress as JSON lines on
+ * stdout; a failure is one line `{"error": …}` and exit 1.
+ */
+import { BaseRootfs } from "@aegis/images"
+import * as Effect from "effect/Effect"
+
+export const ensureRootfs = (words: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    if (words.join(" ") !== "rootfs ensure") return yield* refuse(`unknown command: ${words.join(" ")}`)
+    const rootfs = yield* BaseRootfs
+    yield* rootfs.ensure("debian-python", say)
+  }).pipe(Effect.tapError((error) => Effect.sync(() => say({ error }))))
+
+const say = (document: object) => void process.stdout.write(`${JSON.stringify(document)}\n`)
+
+const refuse = (message: string) =>
+  Effect.fail({ _tag: "InvalidArgument", message, remedy: "aegisd | aegisd rootfs ensure" })

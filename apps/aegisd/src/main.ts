@@ -1,0 +1,58 @@
+/**
+ * aegisd: composes the services and serves until SIGTERM or SIGINT (contract D-24). `aegisd rootfs ensure` makes the base root
+ * file system and ends.
+ */
+import { AegisPaths } from "@aegis/host"
+import { BaseRootfs } from "@aegis/images"
+import { Instances } from "@aegis/instances"
+import { BackendChoice, VerdictCache } from "@aegis/vm"
+import * as Libkrun from "@aegis/vm-libkrun"
+import * as Qemu from "@aegis/vm-qemu"
+import { Workspaces } from "@aegis/workspaces"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import { realpathSync } from "node:fs"
+import * as path from "node:path"
+import { pidFile, residence } from "./Residence.ts"
+import { ensureRootfs } from "./RootfsCommand.ts"
+import { server } from "./Server.ts"
+
+/** `dist/`: the launcher stands in it. */
+const product = path.dirname(realpathSync(process.argv[1] ?? "."))
+
+const platform = Layer.provideMerge(AegisPaths.layer(product), NodeContext.layer)
+
+/** Best first: a hypervisor under libkrun, under QEMU, and emulation, which works everywhere. */
+const backends = Layer.unwrapScoped(
+  Effect.map(Effect.all([Libkrun.make, Qemu.make("kvm"), Qemu.make("tcg")]), BackendChoice.layer)
+).pipe(Layer.provide(VerdictCache.layer))
+
+/** The probe begins with the daemon, so that the first run does not wait for it. */
+const probe = Layer.scopedDiscard(Effect.flatMap(BackendChoice, (choice) => Effect.forkScoped(choice.verdict)))
+
+const services = Instances.layer.pipe(Layer.provideMerge(Layer.mergeAll(backends, Workspaces.layer, BaseRootfs.layer)))
+
+const daemon = pidFile.pipe(
+  Layer.provideMerge(server),
+  Layer.merge(probe),
+  Layer.provide(services),
+  Layer.provide(residence.pipe(Layer.provide(Workspaces.layer)))
+)
+
+// SIGUSR1 would open Node's inspector on a TCP port to whoever may signal us (T-262).
+process.on("SIGUSR1", () => undefined)
+// A client that goes away, a pipe that breaks: never the end of the daemon.
+process.on("SIGPIPE", () => undefined)
+process.on("SIGHUP", () => undefined)
+
+const [command, ...rest] = process.argv.slice(2)
+
+const program =
+  command === undefined
+    ? Layer.launch(daemon.pipe(Layer.provide(platform), Layer.provide(Logger.logFmt)))
+    : ensureRootfs([command, ...rest]).pipe(Effect.provide(Layer.provideMerge(BaseRootfs.layer, platform)))
+
+NodeRuntime.runMain(program, { disableErrorReporting: command !== undefined })

@@ -1,0 +1,152 @@
+/**
+ * Child processes that are always ended and reaped: TERM, a grace, KILL. For VMs and their helpers; one-shot tools as well.
+ */
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { type ChildProcess, spawn as spawnChild } from "node:child_process"
+import type { Readable, Writable } from "node:stream"
+import * as ProcessTable from "./ProcessTable.ts"
+import { TailBuffer } from "./TailBuffer.ts"
+
+export interface ExitStatus {
+  readonly code: number | null
+  readonly signal: string | null
+}
+
+/** The program could not be started. */
+export class SpawnFailed extends Data.TaggedError("SpawnFailed")<{
+  readonly command: string
+  readonly cause: "not-found" | "denied" | "failed"
+  readonly detail: string
+}> {
+  override get message() {
+    return this.cause === "not-found"
+      ? `${this.command} is not installed`
+      : `${this.command} could not be started: ${this.detail}`
+  }
+  get remedy() {
+    return this.cause === "not-found"
+      ? `install ${this.command}; aegis doctor names the package`
+      : `check that ${this.command} may be executed, and the limits on processes and memory`
+  }
+}
+
+export interface SpawnOptions {
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+  /** Added to the clean environment; the daemon's own is not inherited (T-281). */
+  readonly env?: Readonly<Record<string, string>> | undefined
+  readonly cwd?: string | undefined
+  /** In a session of its own: a signal to our terminal's group does not reach it, and it may outlive us. */
+  readonly detached?: boolean | undefined
+  readonly stdin: "ignore" | "pipe"
+  /** `tail` drains it and keeps the last 64 KiB. */
+  readonly stdout: "ignore" | "tail" | "pipe"
+  readonly stderr: "ignore" | "tail" | "pipe"
+  /** What the scope's end gives it after SIGTERM; without one it is killed at once. */
+  readonly grace?: Duration.DurationInput | undefined
+}
+
+export interface Process {
+  readonly pid: number
+  readonly exit: Effect.Effect<ExitStatus>
+  readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
+  /** SIGTERM, and SIGKILL when it has not ended within `grace`. */
+  readonly stop: (grace: Duration.DurationInput) => Effect.Effect<ExitStatus>
+  readonly stdin: Option.Option<Writable>
+  readonly stdout: Option.Option<Readable>
+  readonly stderr: Option.Option<Readable>
+  readonly stdoutTail: Effect.Effect<string>
+  readonly stderrTail: Effect.Effect<string>
+  /** The kernel's letter for what it does: `R`, `S`, `T` when stopped; none when it is gone. */
+  readonly state: Effect.Effect<Option.Option<string>>
+}
+
+const tailBytes = 64 * 1024
+
+/** Variables a child may see of ours: nothing that changes how a program is loaded or behaves. */
+const inherited = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "XDG_RUNTIME_DIR"]
+
+const cleanEnvironment = (added: Readonly<Record<string, string>>) => ({
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  ...Object.fromEntries(
+    inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))
+  ),
+  ...added
+})
+
+/** Starts a program; the scope's end ends it. */
+export const spawn = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed, Scope.Scope> =>
+  Effect.acquireRelease(start(options), (process) => process.stop(options.grace ?? Duration.zero)).pipe(
+    Effect.withSpan("Process.spawn", { attributes: { command: options.command } })
+  )
+
+const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
+  Effect.gen(function* () {
+    const exit = yield* Deferred.make<ExitStatus>()
+    const child = yield* Effect.async<ChildProcess, SpawnFailed>((resume) => {
+      const stdio = (choice: "ignore" | "tail" | "pipe") => (choice === "ignore" ? "ignore" : "pipe")
+      const spawned = spawnChild(options.command, options.args, {
+        cwd: options.cwd,
+        env: cleanEnvironment(options.env ?? {}),
+        detached: options.detached ?? false,
+        stdio: [options.stdin, stdio(options.stdout), stdio(options.stderr)]
+      })
+      spawned.once("error", (error: NodeJS.ErrnoException) => resume(notStarted(options.command, error)))
+      spawned.once("exit", (code, signal) => Deferred.unsafeDone(exit, Effect.succeed({ code, signal })))
+      spawned.once("spawn", () => resume(Effect.succeed(spawned)))
+    })
+    // A pipe to a child that has gone breaks; who uses it hears of that, and nobody else must.
+    child.stdin?.on("error", () => undefined)
+    const stdoutTail = tailOf(options.stdout, child.stdout)
+    const stderrTail = tailOf(options.stderr, child.stderr)
+    const pid = child.pid ?? 0
+    const signal = (name: NodeJS.Signals) => Effect.sync(() => void child.kill(name))
+    const await_ = Deferred.await(exit)
+    const stop: Process["stop"] = (grace) =>
+      Effect.gen(function* () {
+        if (yield* Deferred.isDone(exit)) return yield* await_
+        const patience = Duration.decode(grace)
+        if (Duration.greaterThan(patience, Duration.zero)) {
+          yield* signal("SIGTERM")
+          // A stopped process takes its SIGTERM only when it goes on.
+          yield* signal("SIGCONT")
+          const ended = yield* Effect.timeoutOption(await_, patience)
+          if (Option.isSome(ended)) return ended.value
+        }
+        yield* signal("SIGKILL")
+        return yield* await_
+      })
+    return {
+      pid,
+      exit: await_,
+      signal,
+      stop,
+      stdin: Option.fromNullable(child.stdin),
+      stdout: Option.fromNullable(child.stdout),
+      stderr: Option.fromNullable(child.stderr),
+      stdoutTail: Effect.sync(() => stdoutTail.text()),
+      stderrTail: Effect.sync(() => stderrTail.text()),
+      state: Effect.map(
+        ProcessTable.read(pid),
+        Option.map((entry) => entry.state)
+      )
+    }
+  })
+
+const tailOf = (choice: "ignore" | "tail" | "pipe", stream: Readable | null) => {
+  const tail = new TailBuffer(tailBytes)
+  if (choice === "tail") stream?.on("data", (bytes: Uint8Array) => tail.push(bytes))
+  return tail
+}
+
+const notStarted = (command: string, { code, message }: NodeJS.ErrnoException) =>
+  new SpawnFailed({
+    command,
+    cause: code === "ENOENT" ? "not-found" : code === "EACCES" ? "denied" : "failed",
+    detail: message
+  })

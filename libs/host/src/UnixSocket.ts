@@ -1,0 +1,64 @@
+/**
+ * The rules of Unix sockets, in one place.
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as fs from "node:fs/promises"
+import * as net from "node:net"
+
+export class SocketFailed extends Data.TaggedError("SocketFailed")<{
+  readonly path: string
+  readonly code: string
+  readonly message: string
+}> {
+  get remedy() {
+    return `check what ${this.path} is and who owns it`
+  }
+}
+
+const failed = (path: string) => (error: NodeJS.ErrnoException) =>
+  new SocketFailed({ path, code: error.code ?? "", message: `${path}: ${error.message}` })
+
+/** A connected socket, the caller's to destroy. */
+export const connect = (path: string): Effect.Effect<net.Socket, SocketFailed> =>
+  Effect.async((resume) => {
+    const socket = net.connect({ path })
+    const fail = (error: NodeJS.ErrnoException) => resume(Effect.fail(failed(path)(error)))
+    socket.once("error", fail)
+    socket.once("connect", () => {
+      socket.off("error", fail)
+      // Whoever uses the socket hears of its errors; between two owners one must not end the process.
+      socket.on("error", () => undefined)
+      resume(Effect.succeed(socket))
+    })
+    return Effect.sync(() => socket.destroy())
+  })
+
+/** What is at the path: `listening` when somebody accepts, `refused` for the file of one who has gone. */
+export const probe = (path: string): Effect.Effect<"listening" | "refused" | "absent" | "not-a-socket", SocketFailed> =>
+  connect(path).pipe(
+    Effect.map((socket) => {
+      socket.destroy()
+      return "listening" as const
+    }),
+    Effect.catchAll((error) => {
+      if (error.code === "ENOENT") return Effect.succeed("absent" as const)
+      if (error.code !== "ECONNREFUSED") return Effect.fail(error)
+      return Effect.tryPromise({ try: () => fs.lstat(path), catch: (cause) => failed(path)(asError(cause)) }).pipe(
+        Effect.map((found) => (found.isSocket() ? ("refused" as const) : ("not-a-socket" as const)))
+      )
+    })
+  )
+
+/** Removes the file of a listener that has gone; anything else at the path is an error, and stays (T-258). */
+export const removeStale = (path: string): Effect.Effect<void, SocketFailed> =>
+  Effect.flatMap(probe(path), (state) => {
+    if (state === "absent") return Effect.void
+    if (state === "refused") {
+      return Effect.tryPromise({ try: () => fs.unlink(path), catch: (cause) => failed(path)(asError(cause)) })
+    }
+    const what = state === "listening" ? "somebody listens there already" : "is not a socket"
+    return new SocketFailed({ path, code: "EEXIST", message: `${path}: ${what}` })
+  })
+
+const asError = (cause: unknown): NodeJS.ErrnoException => (cause instanceof Error ? cause : new Error(String(cause)))

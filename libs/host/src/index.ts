@@ -1,0 +1,8 @@
+export * as AtomicFile from "./AtomicFile.ts"
+export * as Directories from "./Directories.ts"
+export * as Lock from "./Lock.ts"
+export * as Machine from "./Machine.ts"
+export { AegisPaths } from "./Paths.ts"
+export * as Process from "./Process.ts"
+export * as ProcessTable from "./ProcessTable.ts"
+export * as UnixSocket from "./UnixSocket.ts"

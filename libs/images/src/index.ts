@@ -1,0 +1,2 @@
+export * from "./BaseRootfs.ts"
+export type { Progress, Report } from "./DebianPython.ts"

@@ -1,0 +1,108 @@
+/**
+ * VmBackend over libkrun: one `aegis-vmm` process is one VM.
+ */
+import { BackendUnavailable, BootFailed } from "@aegis/domain"
+import { AegisPaths, Process, ProcessTable } from "@aegis/host"
+import { awaitGuest, runDirectory, type Vm, type VmBackend, vmEnd } from "@aegis/vm"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { findParts } from "./Parts.ts"
+import * as Spare from "./Spare.ts"
+
+/** Where the root disk stands in the guest: the only one there is. */
+const rootDevice = "/dev/vda"
+const workspaceTag = "workspace"
+
+/** What aegis-vmm writes to stderr, one line, when it cannot begin its guest. */
+const VmmError = Schema.parseJson(
+  Schema.Struct({ error: Schema.Struct({ _tag: Schema.String, message: Schema.String, remedy: Schema.String }) })
+)
+
+/** libkrun on this machine's hypervisor. Keeps one spare `aegis-vmm` once a VM has booted; it ends with the scope. */
+export const make = Effect.gen(function* () {
+  const context = yield* Effect.context<AegisPaths>()
+  const parts = yield* Effect.cachedWithTTL(findParts, "1 minute")
+
+  const spare = yield* Spare.make(
+    Effect.gen(function* () {
+      const { libkrun, libkrunfw, vmm } = yield* Effect.orDie(parts)
+      const process = yield* Process.spawn({
+        command: globalThis.process.execPath,
+        args: [vmm],
+        detached: true,
+        stdin: "pipe",
+        stdout: "tail",
+        stderr: "tail"
+      })
+      yield* say(process, { op: "preload", libkrun, libkrunfw })
+      return process
+    }).pipe(Effect.provide(context))
+  )
+
+  const boot: VmBackend["boot"] = Effect.fn("LibkrunBackend.boot")(function* (spec) {
+    const { harness, libkrun, libkrunfw, root } = yield* parts
+    const directory = yield* runDirectory(spec.id)
+    const vsockPath = `${directory}/channel.sock`
+    const vmm = yield* spare.take.pipe(
+      Effect.mapError(
+        ({ message, remedy }) => new BootFailed({ stage: "vmm", reason: message, consoleTail: "", remedy })
+      )
+    )
+    yield* say(vmm, {
+      op: "boot",
+      vcpus: spec.vcpus,
+      memoryMib: spec.memoryMib,
+      rootDir: root,
+      harness,
+      disks: spec.rootDisk === undefined ? [] : [{ id: "root", path: spec.rootDisk }],
+      vsockPath,
+      workspace: spec.workspace ?? null,
+      libkrun,
+      libkrunfw
+    })
+    yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
+    const guest = yield* awaitGuest(vmm, vsockPath).pipe(
+      Effect.catchTag("BootFailed", (failed) => Effect.flatMap(explain(vmm, failed), Effect.fail))
+    )
+    // Not before this guest has booted: two processes that start up would only slow each other down.
+    yield* Effect.forkDaemon(spare.refill)
+    const vm: Vm = {
+      guest,
+      pid: vmm.pid,
+      rootDevice,
+      workspaceTag: spec.workspace === undefined ? undefined : workspaceTag,
+      ended: vmEnd(vmm, []),
+      consoleTail: vmm.stdoutTail,
+      pause: vmm.signal("SIGSTOP"),
+      resume: vmm.signal("SIGCONT")
+    }
+    return vm
+  }, Effect.provide(context))
+
+  const backend: VmBackend = {
+    name: "libkrun",
+    accelerator: process.platform === "darwin" ? "hvf" : "kvm",
+    present: Effect.asVoid(parts).pipe(Effect.provide(context)),
+    fingerprint: Effect.match(parts, {
+      onFailure: ({ reason }) => reason,
+      onSuccess: (found) => JSON.stringify(found)
+    }).pipe(Effect.provide(context)),
+    boot
+  }
+  return backend
+})
+
+const say = (process: Process.Process, request: object) =>
+  Effect.sync(() => Option.map(process.stdin, (stdin) => stdin.write(`${JSON.stringify(request)}\n`)))
+
+/** What aegis-vmm said of itself tells more than its exit code. */
+const explain = (vmm: Process.Process, failed: BootFailed): Effect.Effect<BackendUnavailable | BootFailed> =>
+  Effect.flatMap(vmm.stderrTail, (text) => Schema.decode(VmmError)(text.trim().split("\n").at(-1) ?? "")).pipe(
+    Effect.map(({ error }) =>
+      error._tag === "LibraryUnusable"
+        ? new BackendUnavailable({ backend: "libkrun", reason: error.message, remedy: error.remedy })
+        : new BootFailed({ ...failed, reason: error.message, remedy: error.remedy })
+    ),
+    Effect.orElseSucceed(() => failed)
+  )

@@ -1,0 +1,2 @@
+export * as Virtiofsd from "./Virtiofsd.ts"
+export * from "./Workspaces.ts"
