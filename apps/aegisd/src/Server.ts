@@ -3,6 +3,8 @@
  */
 import { AegisRpcs } from "@aegis/contract"
 import { AegisPaths, UnixSocket } from "@aegis/host"
+import type { Instances } from "@aegis/instances"
+import type { BackendChoice } from "@aegis/vm"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
@@ -17,12 +19,14 @@ import { rest } from "./Rest.ts"
 /** A request's headers must come within this time, so that a client that dawdles holds nothing (T-43). */
 const headersTimeout = 10_000
 
-const rpc = RpcServer.layerHttpRouter({
-  group: AegisRpcs.middleware(LogDefects),
-  path: "/rpc",
-  protocol: "websocket",
-  disableFatalDefects: true
-}).pipe(Layer.provide([handlers, LogDefects.layer, RpcSerialization.layerMsgPack]))
+// The type is written out: a wrapping middleware makes the inferred requirements `any`.
+const rpc: Layer.Layer<never, never, HttpLayerRouter.HttpRouter | Instances | BackendChoice> =
+  RpcServer.layerHttpRouter({
+    group: AegisRpcs.middleware(LogDefects),
+    path: "/rpc",
+    protocol: "websocket",
+    disableFatalDefects: true
+  }).pipe(Layer.provide([handlers, LogDefects.layer, RpcSerialization.layerMsgPack]))
 
 /** Listens on the socket: a stale one of a daemon that died is removed first; the file is 0600 from its first moment. */
 export const server = Layer.unwrapScoped(

@@ -50,9 +50,13 @@ process.on("SIGHUP", () => undefined)
 
 const [command, ...rest] = process.argv.slice(2)
 
-const program =
-  command === undefined
-    ? Layer.launch(daemon.pipe(Layer.provide(platform), Layer.provide(Logger.logFmt)))
-    : ensureRootfs([command, ...rest]).pipe(Effect.provide(Layer.provideMerge(BaseRootfs.layer, platform)))
-
-NodeRuntime.runMain(program, { disableErrorReporting: command !== undefined })
+if (command === undefined) {
+  const served = daemon.pipe(
+    Layer.provide(platform),
+    Layer.provide(Logger.replace(Logger.defaultLogger, Logger.logfmtLogger.pipe(Logger.withConsoleError)))
+  )
+  NodeRuntime.runMain(Layer.launch(served), { disablePrettyLogger: true })
+} else {
+  const rootfs = Layer.provideMerge(BaseRootfs.layer, platform)
+  NodeRuntime.runMain(Effect.provide(ensureRootfs([command, ...rest]), rootfs), { disableErrorReporting: true })
+}

@@ -67,8 +67,11 @@ const streamWindow = 4 * 1024 * 1024
  * HTTP/2 settings: a guest that is still booting refuses or resets. The caller limits the whole by time.
  */
 export const connect = (dial: Effect.Effect<Duplex, ChannelBroken>): Effect.Effect<GuestChannel, never, Scope.Scope> =>
-  Effect.acquireRelease(openSession(dial).pipe(Effect.retry(Schedule.spaced("10 millis")), Effect.orDie), (session) =>
-    Effect.sync(() => session.destroy())
+  // Interruptible while it waits for a guest that may never answer, and not between the session and its finalizer.
+  Effect.uninterruptibleMask((restore) =>
+    restore(openSession(dial).pipe(Effect.retry(Schedule.spaced("10 millis")), Effect.orDie)).pipe(
+      Effect.tap((session) => Effect.addFinalizer(() => Effect.sync(() => session.destroy())))
+    )
   ).pipe(Effect.map(channelOf), Effect.withSpan("GuestChannel.connect"))
 
 const openSession = (dial: Effect.Effect<Duplex, ChannelBroken>) =>

@@ -3,7 +3,9 @@
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
+import { constants } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 
@@ -11,7 +13,24 @@ export class FileNotWritten extends Data.TaggedError("FileNotWritten")<{
   readonly path: string
   readonly code: string
   readonly message: string
-}> {}
+}> {
+  get remedy() {
+    return this.code === "ENOSPC" || this.code === "EDQUOT"
+      ? `free some space on the file system that holds ${this.path}`
+      : `check the owner and mode of ${path.dirname(this.path)}`
+  }
+}
+
+/** It is not there, is no regular file, is too large, or does not hold what it should. */
+export class FileNotRead extends Data.TaggedError("FileNotRead")<{
+  readonly path: string
+  readonly code: string
+  readonly message: string
+}> {
+  get remedy() {
+    return `look at ${this.path}; it may be removed, and is then made anew`
+  }
+}
 
 /** Replaces `file` with `bytes` in one step that survives a crash: temporary name, fsync, rename, fsync of the directory. */
 export const write = (file: string, bytes: Uint8Array, mode: number): Effect.Effect<void, FileNotWritten> =>
@@ -38,6 +57,36 @@ export const write = (file: string, bytes: Uint8Array, mode: number): Effect.Eff
       return new FileNotWritten({ path: file, code: error.code ?? "", message: `${file}: ${error.message}` })
     }
   })
+
+/** Our own records are small: what is larger is not ours. */
+const maxJsonBytes = 1024 * 1024
+
+/** Reads a JSON file of ours and decodes it; does not follow a symlink, does not wait on a FIFO, reads at most 1 MiB. */
+export const readJson = <A, I>(file: string, schema: Schema.Schema<A, I>): Effect.Effect<A, FileNotRead> =>
+  Effect.tryPromise({
+    try: async () => {
+      const handle = await fs.open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+      try {
+        const found = await handle.stat()
+        if (!found.isFile()) throw new Error("is not a regular file")
+        if (found.size > maxJsonBytes) throw new Error(`has ${found.size} bytes, more than ${maxJsonBytes}`)
+        return await handle.readFile("utf8")
+      } finally {
+        await handle.close()
+      }
+    },
+    catch: (cause) => {
+      const error: NodeJS.ErrnoException = cause instanceof Error ? cause : new Error(String(cause))
+      return new FileNotRead({ path: file, code: error.code ?? "", message: `${file}: ${error.message}` })
+    }
+  }).pipe(
+    Effect.flatMap((text) =>
+      Effect.mapError(
+        Schema.decode(Schema.parseJson(schema))(text),
+        ({ message }) => new FileNotRead({ path: file, code: "", message: `${file}: ${message}` })
+      )
+    )
+  )
 
 /** Makes a rename in `directory` durable. */
 export const syncDirectory = async (directory: string): Promise<void> => {

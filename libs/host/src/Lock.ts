@@ -7,11 +7,15 @@ import type * as Scope from "effect/Scope"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs/promises"
 import { constants } from "node:fs"
+import { cleanEnvironment } from "./Process.ts"
 
 /** Another process holds it. */
 export class LockHeld extends Data.TaggedError("LockHeld")<{ readonly path: string }> {
   override get message() {
     return `${this.path} is locked by another process`
+  }
+  get remedy() {
+    return "wait for the other process, or end it"
   }
 }
 
@@ -41,10 +45,14 @@ export const acquire = (path: string, wait = false): Effect.Effect<void, LockHel
       (open) => Effect.promise(() => open.close())
     )
     const code = yield* Effect.async<number | null, LockFailed>((resume) => {
-      const child = spawn("flock", [wait ? "-x" : "-nx", "3"], { stdio: ["ignore", "ignore", "ignore", handle.fd] })
+      const child = spawn("flock", [wait ? "-x" : "-nx", "3"], {
+        env: cleanEnvironment(),
+        stdio: ["ignore", "ignore", "ignore", handle.fd]
+      })
       child.once("error", (error) => resume(new LockFailed({ path, reason: error.message })))
       child.once("exit", (status) => resume(Effect.succeed(status)))
       return Effect.sync(() => child.kill("SIGKILL"))
     })
-    if (code !== 0) return yield* new LockHeld({ path })
+    if (code === 1) return yield* new LockHeld({ path })
+    if (code !== 0) return yield* new LockFailed({ path, reason: `flock ended with ${code}` })
   })

@@ -5,9 +5,11 @@ import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn as spawnChild } from "node:child_process"
+import { existsSync } from "node:fs"
 import type { Readable, Writable } from "node:stream"
 import * as ProcessTable from "./ProcessTable.ts"
 import { TailBuffer } from "./TailBuffer.ts"
@@ -47,19 +49,23 @@ export interface SpawnOptions {
   /** `tail` drains it and keeps the last 64 KiB. */
   readonly stdout: "ignore" | "tail" | "pipe"
   readonly stderr: "ignore" | "tail" | "pipe"
+  /** Open files of ours that the child gets as its descriptors 3, 4, …; they stay ours to close. */
+  readonly extraFds?: ReadonlyArray<number> | undefined
   /** What the scope's end gives it after SIGTERM; without one it is killed at once. */
   readonly grace?: Duration.DurationInput | undefined
 }
 
 export interface Process {
   readonly pid: number
+  /** Its end; any number may wait for it. */
   readonly exit: Effect.Effect<ExitStatus>
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
-  /** SIGTERM, and SIGKILL when it has not ended within `grace`. */
+  /** SIGTERM, and SIGKILL when it has not ended within `grace`; at once without a grace. Takes at most `grace` and 2 s. */
   readonly stop: (grace: Duration.DurationInput) => Effect.Effect<ExitStatus>
   readonly stdin: Option.Option<Writable>
   readonly stdout: Option.Option<Readable>
   readonly stderr: Option.Option<Readable>
+  /** The last 64 KiB of a `tail`; everything up to the end when the process has ended. */
   readonly stdoutTail: Effect.Effect<string>
   readonly stderrTail: Effect.Effect<string>
   /** The kernel's letter for what it does: `R`, `S`, `T` when stopped; none when it is gone. */
@@ -68,16 +74,26 @@ export interface Process {
 
 const tailBytes = 64 * 1024
 
-/** Variables a child may see of ours: nothing that changes how a program is loaded or behaves. */
-const inherited = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "XDG_RUNTIME_DIR"]
+/** How long a killed process may take to be gone: one in an uninterruptible sleep is not waited for any longer. */
+const killPatience = Duration.seconds(2)
 
-const cleanEnvironment = (added: Readonly<Record<string, string>>) => ({
-  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-  ...Object.fromEntries(
-    inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))
-  ),
-  ...added
-})
+/** Output that is still in a pipe when its writer ends is waited for this long: a grandchild may hold the pipe open. */
+const drainPatience = Duration.millis(200)
+
+/** Variables a child may see of ours: nothing that changes how a program is loaded or behaves. */
+const inherited = ["HOME", "LANG", "TMPDIR", "USER", "XDG_RUNTIME_DIR"]
+
+/** The environment of every child; ours is not inherited, and programs are looked for where systems keep theirs (T-281). */
+export const cleanEnvironment = (added: Readonly<Record<string, string>> = {}): Record<string, string> => {
+  const environment: Record<string, string> = {
+    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/homebrew/bin"
+  }
+  for (const name of inherited) {
+    const value = process.env[name]
+    if (value !== undefined) environment[name] = value
+  }
+  return { ...environment, ...added }
+}
 
 /** Starts a program; the scope's end ends it. */
 export const spawn = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed, Scope.Scope> =>
@@ -94,9 +110,9 @@ const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
         cwd: options.cwd,
         env: cleanEnvironment(options.env ?? {}),
         detached: options.detached ?? false,
-        stdio: [options.stdin, stdio(options.stdout), stdio(options.stderr)]
+        stdio: [options.stdin, stdio(options.stdout), stdio(options.stderr), ...(options.extraFds ?? [])]
       })
-      spawned.once("error", (error: NodeJS.ErrnoException) => resume(notStarted(options.command, error)))
+      spawned.once("error", (error: NodeJS.ErrnoException) => resume(notStarted(options, error)))
       spawned.once("exit", (code, signal) => Deferred.unsafeDone(exit, Effect.succeed({ code, signal })))
       spawned.once("spawn", () => resume(Effect.succeed(spawned)))
     })
@@ -106,31 +122,39 @@ const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
     const stderrTail = tailOf(options.stderr, child.stderr)
     const pid = child.pid ?? 0
     const signal = (name: NodeJS.Signals) => Effect.sync(() => void child.kill(name))
-    const await_ = Deferred.await(exit)
+    const ended = Deferred.await(exit)
+    // A finalizer runs uninterruptibly, where a timeout would wait for what it gives up.
+    const endsWithin = (patience: Duration.Duration) => Effect.timeoutOption(Effect.interruptible(ended), patience)
     const stop: Process["stop"] = (grace) =>
       Effect.gen(function* () {
-        if (yield* Deferred.isDone(exit)) return yield* await_
+        if (yield* Deferred.isDone(exit)) return yield* ended
         const patience = Duration.decode(grace)
         if (Duration.greaterThan(patience, Duration.zero)) {
           yield* signal("SIGTERM")
           // A stopped process takes its SIGTERM only when it goes on.
           yield* signal("SIGCONT")
-          const ended = yield* Effect.timeoutOption(await_, patience)
-          if (Option.isSome(ended)) return ended.value
+          const obeyed = yield* endsWithin(patience)
+          if (Option.isSome(obeyed)) return obeyed.value
         }
         yield* signal("SIGKILL")
-        return yield* await_
+        const killed = yield* endsWithin(killPatience)
+        return Option.getOrElse(killed, (): ExitStatus => ({ code: null, signal: "SIGKILL" }))
+      })
+    const tailWhenDrained = (tail: Tail) =>
+      Effect.gen(function* () {
+        if (yield* Deferred.isDone(exit)) yield* Effect.timeoutOption(Effect.interruptible(tail.drained), drainPatience)
+        return tail.buffer.text()
       })
     return {
       pid,
-      exit: await_,
+      exit: ended,
       signal,
       stop,
       stdin: Option.fromNullable(child.stdin),
       stdout: Option.fromNullable(child.stdout),
       stderr: Option.fromNullable(child.stderr),
-      stdoutTail: Effect.sync(() => stdoutTail.text()),
-      stderrTail: Effect.sync(() => stderrTail.text()),
+      stdoutTail: tailWhenDrained(stdoutTail),
+      stderrTail: tailWhenDrained(stderrTail),
       state: Effect.map(
         ProcessTable.read(pid),
         Option.map((entry) => entry.state)
@@ -138,15 +162,27 @@ const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
     }
   })
 
-const tailOf = (choice: "ignore" | "tail" | "pipe", stream: Readable | null) => {
-  const tail = new TailBuffer(tailBytes)
-  if (choice === "tail") stream?.on("data", (bytes: Uint8Array) => tail.push(bytes))
-  return tail
+interface Tail {
+  readonly buffer: TailBuffer
+  /** Done when the stream has given its last byte. */
+  readonly drained: Effect.Effect<void>
 }
 
-const notStarted = (command: string, { code, message }: NodeJS.ErrnoException) =>
-  new SpawnFailed({
+const tailOf = (choice: "ignore" | "tail" | "pipe", stream: Readable | null): Tail => {
+  const buffer = new TailBuffer(tailBytes)
+  if (choice !== "tail" || stream === null) return { buffer, drained: Effect.void }
+  const closed = Deferred.unsafeMake<void>(FiberId.none)
+  stream.on("data", (bytes: Uint8Array) => buffer.push(bytes))
+  stream.once("close", () => Deferred.unsafeDone(closed, Effect.void))
+  return { buffer, drained: Deferred.await(closed) }
+}
+
+const notStarted = ({ command, cwd }: SpawnOptions, { code, message }: NodeJS.ErrnoException) => {
+  // The kernel says ENOENT for a working directory that is not there, too.
+  const cwdGone = cwd !== undefined && !existsSync(cwd)
+  return new SpawnFailed({
     command,
-    cause: code === "ENOENT" ? "not-found" : code === "EACCES" ? "denied" : "failed",
-    detail: message
+    cause: code === "ENOENT" && !cwdGone ? "not-found" : code === "EACCES" ? "denied" : "failed",
+    detail: cwdGone ? `its working directory ${cwd} is not there` : message
   })
+}

@@ -3,6 +3,7 @@
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import type { Stats } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as net from "node:net"
 
@@ -34,31 +35,55 @@ export const connect = (path: string): Effect.Effect<net.Socket, SocketFailed> =
     return Effect.sync(() => socket.destroy())
   })
 
-/** What is at the path: `listening` when somebody accepts, `refused` for the file of one who has gone. */
+/**
+ * What is at the path: `listening` when somebody accepts, `refused` for the file of one who has gone. A symlink is not followed
+ * and is no socket (T-258).
+ */
 export const probe = (path: string): Effect.Effect<"listening" | "refused" | "absent" | "not-a-socket", SocketFailed> =>
-  connect(path).pipe(
-    Effect.map((socket) => {
-      socket.destroy()
-      return "listening" as const
-    }),
-    Effect.catchAll((error) => {
-      if (error.code === "ENOENT") return Effect.succeed("absent" as const)
-      if (error.code !== "ECONNREFUSED") return Effect.fail(error)
-      return Effect.tryPromise({ try: () => fs.lstat(path), catch: (cause) => failed(path)(asError(cause)) }).pipe(
-        Effect.map((found) => (found.isSocket() ? ("refused" as const) : ("not-a-socket" as const)))
-      )
-    })
-  )
-
-/** Removes the file of a listener that has gone; anything else at the path is an error, and stays (T-258). */
-export const removeStale = (path: string): Effect.Effect<void, SocketFailed> =>
-  Effect.flatMap(probe(path), (state) => {
-    if (state === "absent") return Effect.void
-    if (state === "refused") {
-      return Effect.tryPromise({ try: () => fs.unlink(path), catch: (cause) => failed(path)(asError(cause)) })
-    }
-    const what = state === "listening" ? "somebody listens there already" : "is not a socket"
-    return new SocketFailed({ path, code: "EEXIST", message: `${path}: ${what}` })
+  Effect.flatMap(lookAt(path), (found) => {
+    if (found === undefined) return Effect.succeed("absent" as const)
+    if (!found.isSocket()) return Effect.succeed("not-a-socket" as const)
+    return connect(path).pipe(
+      Effect.map((socket) => {
+        socket.destroy()
+        return "listening" as const
+      }),
+      Effect.catchAll((error) => {
+        if (error.code === "ENOENT") return Effect.succeed("absent" as const)
+        if (error.code === "ECONNREFUSED") return Effect.succeed("refused" as const)
+        // Linux's answer where the listener's queue is full: it is there, and busy.
+        if (error.code === "EAGAIN") return Effect.succeed("listening" as const)
+        return Effect.fail(error)
+      })
+    )
   })
+
+/** Removes the file of a listener that has gone; anything else at the path, and another user's, is an error, and stays (T-258). */
+export const removeStale = (path: string): Effect.Effect<void, SocketFailed> =>
+  Effect.gen(function* () {
+    const state = yield* probe(path)
+    if (state === "absent") return
+    if (state !== "refused") {
+      const what = state === "listening" ? "somebody listens there already" : "is not a socket"
+      return yield* new SocketFailed({ path, code: "EEXIST", message: `${path}: ${what}` })
+    }
+    const found = yield* lookAt(path)
+    if (found === undefined) return
+    if (process.getuid !== undefined && found.uid !== process.getuid()) {
+      return yield* new SocketFailed({ path, code: "EPERM", message: `${path}: belongs to user ${found.uid}` })
+    }
+    yield* Effect.tryPromise({
+      try: () => fs.rm(path, { force: true }),
+      catch: (cause) => failed(path)(asError(cause))
+    })
+  })
+
+const lookAt = (path: string): Effect.Effect<Stats | undefined, SocketFailed> =>
+  Effect.tryPromise({ try: () => fs.lstat(path), catch: (cause) => failed(path)(asError(cause)) }).pipe(
+    Effect.catchIf(
+      (error) => error.code === "ENOENT",
+      () => Effect.succeed(undefined)
+    )
+  )
 
 const asError = (cause: unknown): NodeJS.ErrnoException => (cause instanceof Error ? cause : new Error(String(cause)))

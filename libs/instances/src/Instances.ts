@@ -57,7 +57,12 @@ export class Instances extends Context.Tag("@aegis/instances/Instances")<
 }
 
 const make = Effect.gen(function* () {
-  const context = yield* Effect.context<BaseRootfs | BackendChoice | Workspaces>()
+  // These three and no more: the whole context would bring the scope of whoever builds this layer.
+  const context = Context.pick(
+    BaseRootfs,
+    BackendChoice,
+    Workspaces
+  )(yield* Effect.context<BaseRootfs | BackendChoice | Workspaces>())
   const nextId = yield* InstanceIds.make
   const bootSlots = yield* LiveInstance.bootSlots
   const live = new Map<InstanceId, LiveInstance.LiveInstance>()

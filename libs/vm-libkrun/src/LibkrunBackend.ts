@@ -21,7 +21,9 @@ const VmmError = Schema.parseJson(
 
 /** libkrun on this machine's hypervisor. Keeps one spare `aegis-vmm` once a VM has booted; it ends with the scope. */
 export const make = Effect.gen(function* () {
-  const context = yield* Effect.context<AegisPaths>()
+  // Only this one service: the whole context would bring the scope of whoever builds us, and a VM's resources would end up there.
+  const paths = yield* AegisPaths
+  const withPaths = Effect.provideService(AegisPaths, paths)
   const parts = yield* Effect.cachedWithTTL(findParts, "1 minute")
 
   const spare = yield* Spare.make(
@@ -37,7 +39,7 @@ export const make = Effect.gen(function* () {
       })
       yield* say(process, { op: "preload", libkrun, libkrunfw })
       return process
-    }).pipe(Effect.provide(context))
+    }).pipe(withPaths)
   )
 
   const boot: VmBackend["boot"] = Effect.fn("LibkrunBackend.boot")(function* (spec) {
@@ -78,16 +80,16 @@ export const make = Effect.gen(function* () {
       resume: vmm.signal("SIGCONT")
     }
     return vm
-  }, Effect.provide(context))
+  }, withPaths)
 
   const backend: VmBackend = {
     name: "libkrun",
     accelerator: process.platform === "darwin" ? "hvf" : "kvm",
-    present: Effect.asVoid(parts).pipe(Effect.provide(context)),
+    present: Effect.asVoid(parts).pipe(withPaths),
     fingerprint: Effect.match(parts, {
       onFailure: ({ reason }) => reason,
       onSuccess: (found) => JSON.stringify(found)
-    }).pipe(Effect.provide(context)),
+    }).pipe(withPaths),
     boot
   }
   return backend

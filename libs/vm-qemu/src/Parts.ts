@@ -5,6 +5,7 @@ import { type Accelerator, BackendUnavailable } from "@aegis/domain"
 import { AegisPaths } from "@aegis/host"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs/promises"
+import { kvmDevice, productPart } from "@aegis/vm"
 import { kernelFor } from "./Kernel.ts"
 
 export interface QemuParts {
@@ -31,33 +32,16 @@ export const findParts = (accelerator: Accelerator): Effect.Effect<QemuParts, Ba
         missing(`${name} is not installed`, `apt-get install qemu-system-x86 (or your system's package of ${name})`)
       )
     )
-    if (accelerator === "kvm") {
-      yield* Effect.tryPromise({
-        try: () => fs.access("/dev/kvm", fs.constants.R_OK | fs.constants.W_OK),
-        catch: (cause) =>
-          String(cause).includes("ENOENT")
-            ? missing(
-                "/dev/kvm is not there",
-                "turn virtualization on in the firmware, or nested virtualization in the host"
-              )
-            : missing(
-                "/dev/kvm may not be opened",
-                "add yourself to the group kvm: usermod -aG kvm $USER, then log in again"
-              )
-      })
-    }
+    if (accelerator === "kvm") yield* kvmDevice("qemu")
     const [harnessDisk, virtiofsd] = yield* Effect.all([
-      part(`${product}/guest/harness.ext4`),
-      part(`${product}/virtiofsd`)
+      productPart("qemu", `${product}/guest/harness.ext4`),
+      productPart("qemu", `${product}/virtiofsd`)
     ])
     const kernel = yield* kernelFor(product)
-    return { qemu: qemu.path, qemuStamp: qemu.stamp, kernel, harnessDisk: harnessDisk.path, virtiofsd: virtiofsd.path }
+    return { qemu: qemu.path, qemuStamp: qemu.stamp, kernel, harnessDisk, virtiofsd }
   })
 
 const missing = (reason: string, remedy: string) => new BackendUnavailable({ backend: "qemu", reason, remedy })
-
-const part = (path: string) =>
-  Effect.mapError(firstOf([path]), () => missing(`${path} is missing`, "build or install aegis anew: npm run build"))
 
 const firstOf = (paths: ReadonlyArray<string>) =>
   Effect.firstSuccessOf(

@@ -5,7 +5,6 @@ import { type Accelerator, BootFailed } from "@aegis/domain"
 import { AegisPaths, Process, ProcessTable } from "@aegis/host"
 import { awaitGuest, runDirectory, type Vm, type VmBackend, vmEnd } from "@aegis/vm"
 import { Virtiofsd } from "@aegis/workspaces"
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { findParts } from "./Parts.ts"
@@ -13,9 +12,11 @@ import { qemuArguments, rootDevice, workspaceTag } from "./QemuCommand.ts"
 import * as Qmp from "./Qmp.ts"
 
 /** QEMU with one accelerator. `tcg` emulates and works everywhere; the others need a hypervisor that really runs. */
-export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, AegisPaths | FileSystem.FileSystem> =>
+export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, AegisPaths> =>
   Effect.gen(function* () {
-    const context = yield* Effect.context<AegisPaths | FileSystem.FileSystem>()
+    // Only this one service: the whole context would bring the scope of whoever builds us, and a VM's resources would end up there.
+    const paths = yield* AegisPaths
+    const withPaths = Effect.provideService(AegisPaths, paths)
     const parts = yield* Effect.cachedWithTTL(findParts(accelerator), "1 minute")
 
     const boot: VmBackend["boot"] = Effect.fn("QemuBackend.boot")(function* (spec) {
@@ -80,16 +81,16 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
         resume: vmm.signal("SIGCONT")
       }
       return vm
-    }, Effect.provide(context))
+    }, withPaths)
 
     return {
       name: "qemu",
       accelerator,
-      present: Effect.asVoid(parts).pipe(Effect.provide(context)),
+      present: Effect.asVoid(parts).pipe(withPaths),
       fingerprint: Effect.match(parts, {
         onFailure: ({ reason }) => reason,
         onSuccess: (found) => JSON.stringify(found)
-      }).pipe(Effect.provide(context)),
+      }).pipe(withPaths),
       boot
     }
   })

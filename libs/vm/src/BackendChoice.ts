@@ -2,7 +2,14 @@
  * Which backend is used, and why. Chosen by booting a tiny guest, never by looking at a device node: `/dev/kvm` may exist,
  * open and create VMs, and still never run one.
  */
-import { BackendUnavailable, BackendVerdict, defaultVcpus, MemoryMib, ProbeAttempt } from "@aegis/domain"
+import {
+  type Accelerator,
+  BackendUnavailable,
+  BackendVerdict,
+  defaultVcpus,
+  MemoryMib,
+  ProbeAttempt
+} from "@aegis/domain"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -20,8 +27,11 @@ export const BackendSetting = Config.literal(
   "qemu"
 )("AEGIS_BACKEND").pipe(Config.withDefault("auto"))
 
-/** How long a probe guest may take. An emulated machine boots one in 3 s; a hypervisor that works, in a fraction of one. */
-const probeLimit = Duration.seconds(10)
+/**
+ * How long a probe guest may take. A hypervisor that works boots it in a fraction of a second, one that is itself emulated in
+ * three; emulation depends on nothing but how busy the machine is.
+ */
+const probeLimit = (accelerator: Accelerator) => Duration.seconds(accelerator === "tcg" ? 60 : 15)
 
 export class BackendChoice extends Context.Tag("@aegis/vm/BackendChoice")<
   BackendChoice,
@@ -41,21 +51,23 @@ const make = (candidates: ReadonlyArray<VmBackend>) =>
     const cache = yield* VerdictCache
     const setting = yield* Effect.orDie(BackendSetting)
     const allowed = candidates.filter((candidate) => setting === "auto" || candidate.name === setting)
-    const verdict = yield* Effect.cached(
+    const [verdict, forget] = yield* Effect.cachedInvalidateWithTTL(
       Effect.gen(function* () {
         const fingerprints = yield* Effect.forEach(allowed, (candidate) => candidate.fingerprint)
         const key = JSON.stringify([setting, ...fingerprints])
         const known = yield* cache.get(key)
         if (Option.isSome(known)) return known.value
         const fresh = yield* probe(allowed, setting !== "auto")
-        // A machine on which nothing works may be mended without a reboot: only a choice is worth keeping.
         if (fresh.chosen !== undefined) yield* cache.set(key, fresh)
         return fresh
-      }).pipe(Effect.withSpan("BackendChoice.verdict"))
+      }).pipe(Effect.withSpan("BackendChoice.verdict")),
+      Duration.infinity
     )
     const backend = Effect.flatMap(verdict, ({ chosen, attempts }) => {
       const found = allowed.find((c) => c.name === chosen?.backend && c.accelerator === chosen.accelerator)
-      return found === undefined ? Effect.fail(noBackend(setting, attempts)) : Effect.succeed(found)
+      if (found !== undefined) return Effect.succeed(found)
+      // A machine on which nothing works may be mended while we run: the next start looks again.
+      return Effect.zipRight(forget, Effect.fail(noBackend(setting, attempts)))
     })
     return BackendChoice.of({ verdict, backend })
   })
@@ -87,11 +99,12 @@ interface Trial {
 
 const tryToBoot = (candidate: VmBackend): Effect.Effect<Trial> => {
   const { accelerator, name: backend } = candidate
+  const limit = probeLimit(accelerator)
   const spec = { id: `probe-${backend}-${accelerator}`, memoryMib: MemoryMib.make(128), vcpus: defaultVcpus }
   return candidate.present.pipe(
     Effect.zipRight(Effect.scoped(candidate.boot(spec))),
     Effect.timed,
-    Effect.timeoutFail({ duration: probeLimit, onTimeout: () => new ProbeSilent() }),
+    Effect.timeoutFail({ duration: limit, onTimeout: () => new ProbeSilent({ seconds: Duration.toSeconds(limit) }) }),
     Effect.match({
       onSuccess: ([took]) => ({
         attempt: new ProbeAttempt({
@@ -117,8 +130,10 @@ const tryToBoot = (candidate: VmBackend): Effect.Effect<Trial> => {
   )
 }
 
-class ProbeSilent extends Data.TaggedError("ProbeSilent") {
-  override message = `a guest did not answer within ${Duration.toSeconds(probeLimit)} s`
+class ProbeSilent extends Data.TaggedError("ProbeSilent")<{ readonly seconds: number }> {
+  override get message() {
+    return `a guest did not answer within ${this.seconds} s`
+  }
 }
 
 const notTried = ({ accelerator, name: backend }: VmBackend, evidence: string) =>

@@ -1,6 +1,7 @@
 export * from "./AwaitGuest.ts"
 export * from "./BackendChoice.ts"
 export * from "./BootLimit.ts"
+export * from "./HostParts.ts"
 export * from "./RunDirectory.ts"
 export * from "./simulated/SimulatedBackend.ts"
 export * from "./simulated/SimulatedGuest.ts"

@@ -1,0 +1,49 @@
+/**
+ * A line on the terminal while a guest boots, gone before anything else is written there.
+ */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import { Stdio } from "./Stdio.ts"
+
+/** A start that is done by then shows nothing. */
+const patience = "400 millis"
+
+export const clearLine = "\r\u001b[K"
+
+export interface BootProgress {
+  /** Takes the line away, and keeps it away. Costs nothing when it is called again. */
+  readonly clear: Effect.Effect<void>
+}
+
+/** Shows that a guest is starting, on a terminal only, until `clear` or the end of the scope. */
+export const bootProgress: Effect.Effect<BootProgress, never, Stdio | Scope.Scope> = Effect.gen(function* () {
+  const stdio = yield* Stdio
+  if (!stdio.isTerminal) return { clear: Effect.void }
+  let shown = false
+  let cleared = false
+  const show = (seconds: number) =>
+    Effect.suspend(() => {
+      shown = true
+      return stdio.note(`${clearLine}Starting the guest...${seconds === 0 ? "" : ` ${seconds} s`}`)
+    })
+  const fiber = yield* Effect.sleep(patience).pipe(
+    Effect.andThen(show(0)),
+    Effect.andThen(
+      Effect.iterate(1, {
+        while: () => true,
+        body: (seconds) => Effect.sleep("1 second").pipe(Effect.andThen(show(seconds)), Effect.as(seconds + 1))
+      })
+    ),
+    Effect.forkScoped
+  )
+  const clear = Effect.suspend(() => {
+    if (cleared) return Effect.void
+    cleared = true
+    return Fiber.interrupt(fiber).pipe(
+      Effect.andThen(Effect.suspend(() => (shown ? stdio.note(clearLine) : Effect.void)))
+    )
+  })
+  yield* Effect.addFinalizer(() => clear)
+  return { clear }
+})

@@ -1,0 +1,43 @@
+/**
+ * The commands that are carried out with Effect, and how a command line becomes one of them.
+ */
+import * as CliConfig from "@effect/cli/CliConfig"
+import * as Command from "@effect/cli/Command"
+import * as CommandDescriptor from "@effect/cli/CommandDescriptor"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { doctor } from "./commands/Doctor.ts"
+import { down } from "./commands/Down.ts"
+import { instance } from "./commands/Instance.ts"
+import { rootfs } from "./commands/RootfsList.ts"
+import { run } from "./commands/Run.ts"
+import { status } from "./commands/Status.ts"
+import { up } from "./commands/Up.ts"
+import { UsageError } from "./Errors.ts"
+
+export const aegis = Command.make("aegis").pipe(
+  Command.withSubcommands([up, down, status, doctor, run, instance, rootfs])
+)
+
+/** Words were checked before: nothing is to be corrected or guessed here. */
+const config = CliConfig.make({ isCaseSensitive: true, autoCorrectLimit: 0, finalCheckBuiltIn: false })
+
+const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeTerminal.layer)
+
+/** The typed flags and arguments of the command that these words name. */
+export const parse = Effect.fn("Commands.parse")(function* (words: ReadonlyArray<string>) {
+  const directive = yield* CommandDescriptor.parse(aegis.descriptor, ["aegis", ...words], config).pipe(
+    Effect.provide(platform),
+    Effect.mapError(
+      (error) => new UsageError({ message: HelpDoc.toAnsiText(error.error).trim(), remedy: "aegis help" })
+    )
+  )
+  if (directive._tag === "BuiltIn") {
+    return yield* new UsageError({ message: `cannot be understood: ${words.join(" ")}`, remedy: "aegis help" })
+  }
+  return directive.value
+})

@@ -1,0 +1,117 @@
+/**
+ * From the flags of `aegis run` to what the daemon is asked for.
+ */
+import {
+  Command,
+  Environment,
+  Handle,
+  HostWorkspace,
+  InstanceSpec,
+  maxCommandBytes,
+  MemoryMib,
+  NamedWorkspace,
+  VcpuCount,
+  WorkspaceName,
+  type WorkspaceRequest
+} from "@aegis/domain"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import * as path from "node:path"
+import { UsageError } from "./Errors.ts"
+
+export interface RunFlags {
+  readonly name: Option.Option<string>
+  readonly env: ReadonlyArray<string>
+  readonly workspace: Option.Option<string>
+  readonly memory: Option.Option<string>
+  readonly cpus: Option.Option<string>
+  readonly interactive: boolean
+}
+
+/** @param cwd what a relative workspace is resolved against (S-075); the daemon has a directory of its own. */
+export const runRequest = (
+  flags: RunFlags,
+  argv: ReadonlyArray<string>,
+  cwd: string | undefined
+): Effect.Effect<InstanceSpec, UsageError> =>
+  Effect.gen(function* () {
+    const command = yield* decode(Command, "COMMAND", argv)
+    const env = yield* decode(Environment, "--env", Object.fromEntries(yield* Effect.forEach(flags.env, variable)))
+    const bytes = [...argv, ...flags.env].reduce((sum, word) => sum + Buffer.byteLength(word) + 1, 0)
+    if (bytes > maxCommandBytes) {
+      return yield* new UsageError({
+        message: `the command and its environment have ${bytes} bytes; at most ${maxCommandBytes} are possible`,
+        remedy: "put long data into a file of a workspace, or pass it through standard input (run -i)"
+      })
+    }
+    const handle = yield* whenGiven(flags.name, (name) => decode(Handle, "--name", name))
+    const memoryMib = yield* whenGiven(flags.memory, (text) => wholeNumber(MemoryMib, "--memory", text))
+    const vcpus = yield* whenGiven(flags.cpus, (text) => wholeNumber(VcpuCount, "--cpus", text))
+    const workspace = yield* whenGiven(flags.workspace, (text) => workspaceRequest(text, cwd))
+    return new InstanceSpec({
+      command,
+      env,
+      interactive: flags.interactive,
+      ...(handle === undefined ? {} : { handle }),
+      ...(memoryMib === undefined ? {} : { memoryMib }),
+      ...(vcpus === undefined ? {} : { vcpus }),
+      ...(workspace === undefined ? {} : { workspace })
+    })
+  })
+
+const whenGiven = <A>(
+  flag: Option.Option<string>,
+  read: (text: string) => Effect.Effect<A, UsageError>
+): Effect.Effect<A | undefined, UsageError> =>
+  Option.match(flag, { onNone: () => Effect.succeed(undefined), onSome: read })
+
+/** The value by its schema; the schema's own words where it does not fit. */
+const decode = <A, I>(schema: Schema.Schema<A, I>, what: string, value: unknown): Effect.Effect<A, UsageError> =>
+  Schema.decodeUnknown(schema)(value).pipe(
+    Effect.mapError((error) => {
+      const reason = ParseResult.ArrayFormatter.formatErrorSync(error)[0]?.message ?? "cannot be used"
+      const shown = typeof value === "string" ? `invalid ${what}: ${value} (${reason})` : `invalid ${what}: ${reason}`
+      return new UsageError({ message: shown, remedy: "aegis run --help" })
+    })
+  )
+
+/** `K=V`: the value may hold further `=` and may be empty, the name may not (S-072, T-6). */
+const variable = (text: string): Effect.Effect<readonly [string, string], UsageError> => {
+  const equals = text.indexOf("=")
+  const name = text.slice(0, Math.max(equals, 0))
+  // An object cannot carry this name over the wire: it would become the object's prototype.
+  return equals < 1 || name === "__proto__"
+    ? new UsageError({
+        message: `invalid --env format: ${text} (expected KEY=VALUE)`,
+        remedy: "--env KEY=VALUE, with a name before the first ="
+      })
+    : Effect.succeed([name, text.slice(equals + 1)])
+}
+
+/** What is no number is answered like 0, which is out of every range: the refusal names the range (D-19). */
+const wholeNumber = <A>(schema: Schema.Schema<A, number>, flag: string, text: string): Effect.Effect<A, UsageError> =>
+  decode(schema, flag, /^[0-9]{1,9}$/.test(text) ? Number(text) : 0).pipe(
+    Effect.mapError(
+      (error) => new UsageError({ message: error.message.replace(": ", `: ${text}: `), remedy: error.remedy })
+    )
+  )
+
+/** No `/` and no leading `.`: a name; anything else is a path (S-074). A trailing `:ro` forbids the guest to write. */
+const workspaceRequest = (text: string, cwd: string | undefined): Effect.Effect<WorkspaceRequest, UsageError> =>
+  Effect.gen(function* () {
+    const readOnly = text.endsWith(":ro")
+    const target = readOnly ? text.slice(0, -":ro".length) : text
+    if (!target.includes("/") && !target.startsWith(".")) {
+      return new NamedWorkspace({ name: yield* decode(WorkspaceName, "--workspace", target), readOnly })
+    }
+    if (cwd === undefined && !path.isAbsolute(target)) {
+      return yield* new UsageError({
+        message: `invalid --workspace: ${target} is relative to a working directory that no longer exists`,
+        remedy: "give an absolute path, or change to a directory that exists"
+      })
+    }
+    const resolved = path.resolve(cwd ?? "/", target)
+    return yield* decode(HostWorkspace, "--workspace", { _tag: "HostPath", path: resolved, readOnly })
+  })

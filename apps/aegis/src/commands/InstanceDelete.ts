@@ -1,0 +1,24 @@
+/**
+ * `aegis instance delete`: S-116 to S-119.
+ */
+import { Aegis } from "@aegis/client"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as Effect from "effect/Effect"
+import { escapeLine } from "../Escape.ts"
+import { jsonDocument } from "../Instances.ts"
+import { untilSignal } from "../Signals.ts"
+import { Stdio } from "../Stdio.ts"
+import { readTarget } from "../Target.ts"
+import { textArgument } from "../Verbatim.ts"
+
+const config = { target: textArgument("HANDLE_OR_ID"), json: Options.boolean("json") }
+
+export const instanceDelete = Command.make("delete", config, ({ json, target }) =>
+  Effect.gen(function* () {
+    const aegis = yield* Aegis
+    const stdio = yield* Stdio
+    yield* aegis.remove(yield* readTarget(target))
+    yield* stdio.print(json ? jsonDocument({ deleted: target }) : `Instance ${escapeLine(target)} deleted\n`)
+  }).pipe(Effect.provide(Aegis.layer), untilSignal)
+)

@@ -1,0 +1,26 @@
+/**
+ * `aegis instance list`: S-093 to S-100.
+ */
+import { Aegis } from "@aegis/client"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as Effect from "effect/Effect"
+import { instanceJson, instanceTable, jsonDocument } from "../Instances.ts"
+import { untilSignal } from "../Signals.ts"
+import { Stdio } from "../Stdio.ts"
+
+const flags = {
+  running: Options.boolean("running"),
+  stopped: Options.boolean("stopped"),
+  json: Options.boolean("json")
+}
+
+export const instanceList = Command.make("list", flags, ({ json, running, stopped }) =>
+  Effect.gen(function* () {
+    const aegis = yield* Aegis
+    const stdio = yield* Stdio
+    const wanted = running ? "running" : stopped ? "stopped" : undefined
+    const instances = (yield* aegis.list).filter(({ state }) => wanted === undefined || state === wanted)
+    yield* stdio.print(json ? jsonDocument(instances.map(instanceJson)) : instanceTable(instances))
+  }).pipe(Effect.provide(Aegis.layer), untilSignal)
+)

@@ -1,0 +1,171 @@
+import { BootFailed, CommandNotStarted, DaemonUnreachable, HandleTaken, Instance, NotFound } from "@aegis/domain"
+import { assert, describe, it } from "@effect/vitest"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { mkdtempSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { RootfsRecord } from "../src/BaseRootfs.ts"
+import { daemonEnvironment } from "../src/Caller.ts"
+import { rootfsRows } from "../src/commands/RootfsList.ts"
+import { GuestLost, Interrupted, OutputClosed, UsageError } from "../src/Errors.ts"
+import { formatError, useColor } from "../src/ErrorText.ts"
+import { escapeLine, escapeText } from "../src/Escape.ts"
+import { exitCodeOf } from "../src/ExitCode.ts"
+import { instanceDetails, instanceJson, instanceTable } from "../src/Instances.ts"
+import { hasUnreadableWord } from "../src/RawArguments.ts"
+
+const instance = (more: object) =>
+  Schema.decodeUnknownSync(Instance)({
+    id: "inst-1739893456789012345",
+    state: "running",
+    command: ["python3", "-m", "http.server", "80"],
+    memoryMib: 512,
+    vcpus: 1,
+    createdAt: "2026-02-19T10:30:00.123Z",
+    ...more
+  })
+
+describe("exit codes", () => {
+  const gone = new DaemonUnreachable({ reason: "absent", detail: "" })
+  const started = (cause: "not-found" | "denied" | "failed") =>
+    new CommandNotStarted({ program: "x", cause, reason: "it is not there" })
+
+  it("D-21 usage is 2, a failure of aegis 1, of run 125", () => {
+    for (const command of ["guest", "other"] as const) {
+      assert.strictEqual(exitCodeOf(new UsageError({ message: "m", remedy: "r" }), command), 2)
+    }
+    assert.strictEqual(exitCodeOf(gone, "other"), 1)
+    assert.strictEqual(exitCodeOf(new NotFound({ target: "x" }), "other"), 1)
+    for (const error of [
+      gone,
+      new HandleTaken({ handle: "x", state: "running" }),
+      new BootFailed({ stage: "vmm", reason: "r", consoleTail: "", remedy: "r" }),
+      new GuestLost({ message: "m", remedy: "r", consoleTail: "" })
+    ]) {
+      assert.strictEqual(exitCodeOf(error, "guest"), 125)
+    }
+  })
+
+  it("D-04 a command that is absent is 127, one that cannot be run 126", () => {
+    assert.strictEqual(exitCodeOf(started("not-found"), "guest"), 127)
+    assert.strictEqual(exitCodeOf(started("denied"), "guest"), 126)
+    assert.strictEqual(exitCodeOf(started("failed"), "guest"), 126)
+  })
+
+  it("D-04 T-17 signals are 128 + N", () => {
+    const codes = (["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"] as const).map((signal) =>
+      exitCodeOf(new Interrupted({ signal }), "guest")
+    )
+    assert.deepStrictEqual(codes, [129, 130, 131, 143])
+    assert.strictEqual(exitCodeOf(new OutputClosed(), "guest"), 141)
+  })
+})
+
+describe("errors", () => {
+  it("D-15 an error is its message and its remedy", () => {
+    assert.strictEqual(formatError({ message: "no", remedy: "yes" }, false), "error: no\n  try: yes\n")
+    assert.strictEqual(formatError({ message: "no" }, false), "error: no\n")
+  })
+
+  it("S-010 a daemon that is not there is said in the reference's words", () => {
+    assert.include(
+      formatError(new DaemonUnreachable({ reason: "absent", detail: "" }), false),
+      "aegisd is not running. Run 'aegis up' first."
+    )
+  })
+
+  it("T-19 control bytes of a console become visible", () => {
+    const text = formatError({ message: "died\u001b[2J", console: "a\r\nb\u009b1m\tc\u0007\n" }, false)
+    assert.strictEqual(text, "error: died\\x1b[2J\n  the guest's console ended with:\n  | a\n  | b\\x9b1m\tc\\x07\n")
+    assert.strictEqual(escapeText("é\u{1f600}\n\t\u007f\u0000"), "é\u{1f600}\n\t\\x7f\\x00")
+    assert.strictEqual(escapeLine("a\nb\tc\rd"), "a\\nb\\tc\\rd")
+  })
+
+  it("D-10 NO_COLOR forbids, FORCE_COLOR demands, else a terminal decides", () => {
+    assert.isTrue(useColor({}, true))
+    assert.isFalse(useColor({}, false))
+    assert.isFalse(useColor({ NO_COLOR: "1", FORCE_COLOR: "1" }, true))
+    assert.isTrue(useColor({ NO_COLOR: "", FORCE_COLOR: "1" }, false))
+    assert.isFalse(useColor({ FORCE_COLOR: "0" }, true))
+    assert.isFalse(useColor({ TERM: "dumb" }, true))
+  })
+})
+
+describe("instances", () => {
+  it("S-094 S-095 S-096 S-097 the table has the reference's columns", () => {
+    const [header, ...rows] = instanceTable([
+      instance({ handle: "web" }),
+      instance({ id: "inst-2", state: "stopped", stoppedAt: "2026-02-19T10:30:00Z" })
+    ]).split("\n")
+    assert.strictEqual(header?.trimEnd(), "ID                             HANDLE          STATE      STOPPED AT")
+    assert.strictEqual(rows[0]?.trimEnd(), "inst-1739893456789012345       web             running    -")
+    assert.strictEqual(
+      rows[1]?.trimEnd(),
+      "inst-2                         -               stopped    2026-02-19T10:30:00Z"
+    )
+  })
+
+  it("S-099 nothing to show is said without a header", () => {
+    assert.strictEqual(instanceTable([]), "No instances\n")
+  })
+
+  it("S-102 S-103 S-104 info has values from column 13, times in UTC", () => {
+    const text = instanceDetails(instance({ handle: "web" }))
+    assert.include(text, "ID:          inst-1739893456789012345\nState:       running\nHandle:      web\n")
+    assert.include(text, "Command:     python3 -m http.server 80\n")
+    assert.include(text, "Created:     2026-02-19T10:30:00Z\n")
+    for (const line of text.trimEnd().split("\n")) assert.match(line, /^(.{12} )\S/)
+  })
+
+  it("T-19 a command with line breaks stays in its line", () => {
+    assert.include(instanceDetails(instance({ command: ["a\nb\u001b"] })), "Command:     a\\nb\\x1b\n")
+  })
+
+  it("D-17 D-23 JSON has the REST API's field names", () => {
+    assert.deepStrictEqual(
+      { ...instanceJson(instance({ handle: "web", ended: { _tag: "Exited", code: 3 } })) } as object,
+      {
+        id: "inst-1739893456789012345",
+        handle: "web",
+        state: "running",
+        command: ["python3", "-m", "http.server", "80"],
+        created_at: "2026-02-19T10:30:00Z",
+        memory_mb: 512,
+        vcpus: 1,
+        ended: { _tag: "Exited", code: 3 }
+      }
+    )
+  })
+})
+
+describe("rootfs list", () => {
+  const record = (variant: string) => new RootfsRecord({ variant, source: "s", digest: "d" })
+  it("S-190 S-194 the active variant is marked, also one that cannot be made here", () => {
+    assert.deepStrictEqual(
+      [Option.none(), Option.some(record("debian-python")), Option.some(record("python"))].map((active) =>
+        rootfsRows(active).map((row) => `${row.variant} ${row.active}`)
+      ),
+      [["debian-python false"], ["debian-python true"], ["debian-python false", "python true"]]
+    )
+  })
+})
+
+describe("the process", () => {
+  it("T-14 words that are not UTF-8 are found by their bytes", () => {
+    const file = path.join(mkdtempSync(path.join(tmpdir(), "aegis-argv-")), "cmdline")
+    writeFileSync(file, Buffer.from([0x61, 0xff, 0]))
+    assert.isTrue(hasUnreadableWord(["a\uFFFD"], file))
+    assert.isFalse(hasUnreadableWord(["a"], file))
+    writeFileSync(file, "a\uFFFD\0")
+    assert.isFalse(hasUnreadableWord(["a\uFFFD"], file))
+    assert.isTrue(hasUnreadableWord(["a\uFFFD"], `${file}.absent`))
+  })
+
+  it("the daemon gets a clean environment", () => {
+    assert.deepStrictEqual(daemonEnvironment({ PATH: "/bin", AEGIS_HOME: "/a", API_KEY: "x", http_proxy: "p" }), {
+      PATH: "/bin",
+      AEGIS_HOME: "/a"
+    })
+  })
+})

@@ -1,0 +1,123 @@
+/** `npm test`: every check and test of the project in one run, which ends with one line that sums them up. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { exitCode } from "./children.mjs"
+import { goCounts, summary, total, vitestCounts } from "./counts.mjs"
+import { elapsed } from "./progress.mjs"
+
+/** @typedef {import("./counts.mjs").Counts} Counts */
+/** @typedef {{ title: string, run: () => Promise<Counts> }} Stage */
+
+const GO_MODULES = ["guest-harness", "native-bridge/mkroot"]
+const MINUTE = 60_000
+
+/**
+ * Runs all stages, also those after a failed one, prints the sums as the last line and returns the exit code.
+ *
+ * @param {string} root
+ * @param {ReadonlyArray<string>} patterns Passed to vitest.
+ */
+export const runTests = async (root, patterns) => {
+  const say = (/** @type {string} */ text) => void process.stdout.write(`${text}\n`)
+  /** @type {Array<{ title: string, counts: Counts }>} */
+  const results = []
+  for (const { run, title } of stages(root, patterns)) {
+    say(`\n== ${title}`)
+    const started = performance.now()
+    const counts = await run().catch((cause) => {
+      say(cause instanceof Error ? cause.message : String(cause))
+      return { passed: 0, failed: 1, skipped: 0 }
+    })
+    say(`== ${title}: ${summary(counts)} in ${elapsed(performance.now() - started)}`)
+    results.push({ title, counts })
+  }
+  const sums = total(results.map(({ counts }) => counts))
+  say("")
+  for (const { counts, title } of results) if (counts.failed > 0) say(`FAILED ${title}: ${summary(counts)}`)
+  say(summary(sums))
+  return sums.failed > 0 || sums.passed === 0 ? 1 : 0
+}
+
+/**
+ * @param {string} root
+ * @param {ReadonlyArray<string>} patterns
+ * @returns {ReadonlyArray<Stage>}
+ */
+const stages = (root, patterns) => {
+  const script = (/** @type {string} */ file) => path.join(root, "node_modules", file)
+  /** One test: passed if each of the commands exits with 0. */
+  const check = async (/** @type {ReadonlyArray<ReadonlyArray<string>>} */ commands, cwd = root) => {
+    let ok = true
+    for (const [command = "false", ...args] of commands) {
+      ok = (await exitCode(command, args, { cwd, inherit: true, timeoutMs: 5 * MINUTE })) === 0 && ok
+    }
+    return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 }
+  }
+  const node = (/** @type {string} */ file, /** @type {ReadonlyArray<string>} */ ...args) => [
+    process.execPath,
+    script(file),
+    ...args
+  ]
+  return [
+    { title: "lint", run: () => check([node("oxlint/bin/oxlint", "--deny-warnings")]) },
+    {
+      title: "types",
+      run: () =>
+        check([
+          node("typescript/bin/tsc", "-p", "tsconfig.json"),
+          node("typescript/bin/tsc", "-p", "apps/setup/tsconfig.json")
+        ])
+    },
+    {
+      title: "format",
+      run: () => check([node("prettier/bin/prettier.cjs", "--check", "--log-level=warn", "**/*.{ts,mjs,cjs,json}")])
+    },
+    {
+      title: "go vet",
+      run: async () => {
+        const all = []
+        for (const module of GO_MODULES) all.push(await check([["go", "vet", "./..."]], path.join(root, module)))
+        const failed = Math.min(1, total(all).failed)
+        return { passed: 1 - failed, failed, skipped: 0 }
+      }
+    },
+    ...GO_MODULES.map((module) => ({ title: `go test ${module}`, run: () => goTest(path.join(root, module)) })),
+    { title: "vitest", run: () => vitest(root, script("vitest/vitest.mjs"), patterns) }
+  ]
+}
+
+/** @param {string} directory */
+const goTest = async (directory) => {
+  let json = ""
+  const code = await exitCode("go", ["test", "-race", "-json", "./..."], {
+    cwd: directory,
+    inherit: true,
+    timeoutMs: 15 * MINUTE,
+    onStdout: (chunk) => {
+      json += chunk.toString("utf8")
+    }
+  })
+  const { counts, report } = goCounts(json)
+  process.stdout.write(report)
+  // It can fail before there is any package to tell about.
+  return code !== 0 && counts.failed === 0 ? total([counts, { passed: 0, failed: 1, skipped: 0 }]) : counts
+}
+
+/**
+ * @param {string} root
+ * @param {string} script
+ * @param {ReadonlyArray<string>} patterns
+ */
+const vitest = async (root, script, patterns) => {
+  const file = path.join(root, ".cache/tests/vitest.json")
+  fs.rmSync(file, { force: true })
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`]
+  const code = await exitCode(process.execPath, [script, "run", ...reporters, ...patterns], {
+    cwd: root,
+    inherit: true,
+    timeoutMs: 28 * MINUTE
+  })
+  const counts = vitestCounts(JSON.parse(fs.readFileSync(file, "utf8")))
+  // An error outside of any test fails the run and none of its tests.
+  return code !== 0 && counts.failed === 0 ? total([counts, { passed: 0, failed: 1, skipped: 0 }]) : counts
+}

@@ -1,0 +1,67 @@
+package process
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// chunk is how much is read of a pipe at a time: one frame.
+	chunk = 64 << 10
+	// drainGrace is how long output is waited for after the primary's end while another process holds the pipe.
+	drainGrace = 500 * time.Millisecond
+)
+
+// pump gives everything that comes out of the pipe to add, until every writer has closed it. A read deadline on the
+// pipe ends it earlier: then only what the pipe held when the deadline was noticed is still read, which is all that
+// the primary wrote before its end, however much another process goes on writing.
+func pump(pipe *os.File, add func([]byte) error) error {
+	buf := make([]byte, chunk)
+	for {
+		n, err := pipe.Read(buf)
+		if n > 0 {
+			if failure := add(buf[:n]); failure != nil {
+				return failure
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return drain(pipe, buf, add)
+		default:
+			return nil // io.EOF: every writer is gone
+		}
+	}
+}
+
+func drain(pipe *os.File, buf []byte, add func([]byte) error) error {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failure error
+	if err := raw.Control(func(fd uintptr) {
+		// FIONREAD, which has this name for x/sys on every Linux.
+		left, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+		for err == nil && left > 0 && failure == nil {
+			var n int
+			n, err = syscall.Read(int(fd), buf[:min(left, len(buf))])
+			if err == syscall.EINTR {
+				err = nil
+				continue
+			}
+			if n <= 0 {
+				return
+			}
+			left -= n
+			failure = add(buf[:n])
+		}
+	}); err != nil {
+		return err
+	}
+	return failure
+}

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"net/http"
+
+	"aegis.dev/guest-harness/internal/process"
+	"aegis.dev/guest-harness/internal/wire"
+)
+
+// The states of GET /health.
+const (
+	waiting = "waiting"
+	running = "running"
+	exited  = "exited"
+)
+
+func (s *Server) health() wire.Health {
+	return wire.Health{
+		Protocol: wire.Protocol,
+		Harness:  Version,
+		Kernel:   s.machine.Kernel(),
+		State:    s.state(),
+		UptimeMs: s.machine.Uptime().Milliseconds(),
+	}
+}
+
+func (s *Server) state() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.booted:
+		return waiting
+	case s.failed:
+		return exited
+	case s.primary == nil:
+		return running
+	}
+	select {
+	case <-s.primary.Done():
+		return exited
+	default:
+		return running
+	}
+}
+
+// boot answers POST /boot: once, and only a message that can be read counts as the one time.
+func (s *Server) boot(w http.ResponseWriter, r *http.Request) *wire.Failure {
+	body, failure := readBody(w, r)
+	if failure != nil {
+		return failure
+	}
+	message, failure := wire.DecodeBoot(body)
+	if failure != nil {
+		return failure
+	}
+	s.mu.Lock()
+	if s.booted || s.stopping {
+		s.mu.Unlock()
+		return wire.Failf(wire.State, "this guest has been booted already")
+	}
+	s.booted = true
+	s.mu.Unlock()
+
+	primary, failure := s.start(message)
+	s.mu.Lock()
+	s.primary, s.failed = primary, failure != nil
+	s.mu.Unlock()
+	if failure != nil {
+		return failure
+	}
+	answer(w, wire.Booted{PID: primary.PID})
+	return nil
+}
+
+func (s *Server) start(message *wire.Boot) (*process.Primary, *wire.Failure) {
+	if failure := s.machine.Prepare(message); failure != nil {
+		return nil, failure
+	}
+	return process.StartPrimary(s.reaper, message, s.ring, s.machine.SyncWorkspace)
+}

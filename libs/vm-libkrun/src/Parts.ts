@@ -1,0 +1,33 @@
+/**
+ * What libkrun needs to boot our guest: a hypervisor's device, the two libraries, the VMM's program and the harness.
+ */
+import { BackendUnavailable } from "@aegis/domain"
+import { AegisPaths } from "@aegis/host"
+import { kvmDevice, productPart } from "@aegis/vm"
+import { libraryOverrides, locateLibraries } from "@aegis/native-bridge/Libraries"
+import * as Effect from "effect/Effect"
+
+export interface LibkrunParts {
+  readonly libkrun: string
+  readonly libkrunfw: string
+  readonly vmm: string
+  readonly harness: string
+  /** A directory with nothing but mount points: the guest's first root. */
+  readonly root: string
+}
+
+/** Finds all of them or names the first that is missing, with the way to get it. */
+export const findParts: Effect.Effect<LibkrunParts, BackendUnavailable, AegisPaths> = Effect.gen(function* () {
+  const { product } = yield* AegisPaths
+  if (process.platform === "linux") yield* kvmDevice("libkrun")
+  const overrides = yield* Effect.orDie(libraryOverrides)
+  const { libkrun, libkrunfw } = yield* locateLibraries({ overrides, productDir: product }).pipe(
+    Effect.mapError(({ message, remedy }) => new BackendUnavailable({ backend: "libkrun", reason: message, remedy }))
+  )
+  const [vmm, harness, root] = yield* Effect.all([
+    productPart("libkrun", `${product}/aegis-vmm`),
+    productPart("libkrun", `${product}/guest/aegis-harness`),
+    productPart("libkrun", `${product}/guest/root`)
+  ])
+  return { libkrun: libkrun.path, libkrunfw: libkrunfw.path, vmm, harness, root }
+})

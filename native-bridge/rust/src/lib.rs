@@ -1,0 +1,3 @@
+//! Re-exports libkrun, so that this cdylib carries its whole C interface (`krun_*`).
+
+pub use krun::*;

@@ -1,0 +1,2 @@
+import { existsSync } from "node:fs"
+export const ensureMsb = async () => { throw new Error("later") }
