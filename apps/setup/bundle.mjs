@@ -63,7 +63,9 @@ const bundle = async (root, directory, log) => {
       charset: "ascii",
       legalComments: "none",
       external,
-      // In CommonJS import.meta is empty, and reading it a mistake that only shows when the program runs.
+      // CommonJS has no import.meta. Its url is given; what else is read of it would only show when the program runs.
+      define: { "import.meta.url": "bundleUrl" },
+      banner: { js: 'const bundleUrl = require("node:url").pathToFileURL(__filename).href' },
       logOverride: { "empty-import-meta": "error" },
       logLevel: "silent"
     })

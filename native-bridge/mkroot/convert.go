@@ -43,7 +43,7 @@ func convert(in io.Reader, out *os.File, limit int64, report func(progress)) (re
 	case readErr != nil:
 		return result{}, readErr
 	}
-	size, _, err := tar2ext4.Ext4FileSystemSize(io.NewSectionReader(out, 0, 1<<20))
+	size, err := finish(out)
 	if err != nil {
 		return result{}, err
 	}
@@ -95,4 +95,3 @@ func (c *counter) Read(p []byte) (int, error) {
 	c.bytes += int64(n)
 	return n, err
 }
-

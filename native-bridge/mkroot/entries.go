@@ -140,6 +140,13 @@ func (n *normaliser) plain(h *tar.Header) (*tar.Header, error) {
 	if h.Uid < 0 || h.Gid < 0 || int64(h.Uid) >= math.MaxUint32 || int64(h.Gid) >= math.MaxUint32 {
 		return nil, n.refuse("owner %d:%d does not fit 32 bits", h.Uid, h.Gid)
 	}
+	// A time the archive does not tell is the file's modification, not 1970.
+	if plain.AccessTime.IsZero() {
+		plain.AccessTime = h.ModTime
+	}
+	if plain.ChangeTime.IsZero() {
+		plain.ChangeTime = h.ModTime
+	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 		plain.Typeflag = tar.TypeReg

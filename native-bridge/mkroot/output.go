@@ -29,16 +29,14 @@ func createAtomic(path string) (*atomicFile, error) {
 	return &atomicFile{file: file, temporary: temporary, path: path}, nil
 }
 
-// imageAlignment is the image's block size; every virtio-blk sector size divides it.
-const imageAlignment = 4096
-
-// commit gives the file at least size bytes, a whole number of blocks, and its name. It returns the file's size.
+// commit gives the file at least size bytes, a whole number of blocks (every virtio-blk sector size divides one), and its
+// name. It returns the file's size.
 func (a *atomicFile) commit(size int64) (int64, error) {
 	info, err := a.file.Stat()
 	if err != nil {
 		return 0, err
 	}
-	size = (max(size, info.Size()) + imageAlignment - 1) / imageAlignment * imageAlignment
+	size = (max(size, info.Size()) + blockSize - 1) / blockSize * blockSize
 	if size != info.Size() {
 		if err := a.file.Truncate(size); err != nil {
 			return 0, err

@@ -5,7 +5,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { execFile, spawn } from "node:child_process"
+import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 
 /** What a program prints, standard error included, if it can be run and ends well within two seconds. */
@@ -35,7 +35,7 @@ export class ChildFailed extends Data.TaggedError("ChildFailed")<{
 const stderrLimit = 4096
 
 /** How long a child may clean up after SIGTERM before it is killed. */
-const grace = "15 seconds"
+const graceMillis = 15_000
 
 /**
  * The lines of a program's standard output, while it runs. Ends when it ends with 0. An interruption sends SIGTERM and waits, so
@@ -69,13 +69,14 @@ export const lines = (
         createInterface({ input: child.stdout }).on("line", (line) => void emit.single(line))
         return { child, ended }
       }),
-      ({ child, ended }) =>
-        child.exitCode !== null || child.signalCode !== null || child.pid === undefined
-          ? Effect.void
-          : Effect.sync(() => child.kill("SIGTERM")).pipe(
-              Effect.andThen(Effect.promise(() => ended)),
-              Effect.timeoutTo({ duration: grace, onSuccess: () => undefined, onTimeout: () => child.kill("SIGKILL") }),
-              Effect.interruptible
-            )
+      ({ child, ended }) => Effect.promise(() => end(child, ended))
     )
   )
+
+const end = async (child: ChildProcess, ended: Promise<void>) => {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
+  child.kill("SIGTERM")
+  const impatience = setTimeout(() => child.kill("SIGKILL"), graceMillis)
+  await ended
+  clearTimeout(impatience)
+}

@@ -13,7 +13,7 @@ export const textOption = (name: string): Options.Options<string> => Options.wit
 
 /** The values of a flag that repeats, in their order. */
 export const textOptions = (name: string): Options.Options<ReadonlyArray<string>> =>
-  Options.withSchema(Options.repeated(Options.text(name)), Schema.Array(Quoted))
+  Options.withSchema(Options.repeated(Options.text(name)), Schema.mutable(Schema.Array(Quoted)))
 
 /** A positional. */
 export const textArgument = (name: string): Args.Args<string> => Args.withSchema(Args.text({ name }), Quoted)

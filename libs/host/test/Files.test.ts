@@ -137,7 +137,7 @@ describe("Directories.removeTree", () => {
       const root = yield* temporary
       const tree = path.join(root, "tree")
       fs.mkdirSync(tree)
-      execFileSync("perl", ["-e", 'for (1 .. 500) { mkdir "directory" && chdir "directory" || die }'], { cwd: tree })
+      execFileSync("perl", ["-e", 'for (1 .. 500) { mkdir("directory") && chdir("directory") or die }'], { cwd: tree })
       yield* Directories.removeTree(tree)
       assert.deepStrictEqual(fs.readdirSync(root), [])
     })

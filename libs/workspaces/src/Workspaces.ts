@@ -8,15 +8,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs/promises"
-import { checkHostPath } from "./HostPath.ts"
+import { checkHostPath, temporaryPrefix } from "./HostPath.ts"
 
 /** A directory that may be shared. `path` is real: no component of it is a symlink. */
 export interface Workspace {
   readonly path: string
   readonly readOnly: boolean
 }
-
-const temporaryPrefix = "run-inst-"
 
 export class Workspaces extends Context.Tag("@aegis/workspaces/Workspaces")<
   Workspaces,
@@ -32,22 +30,43 @@ export class Workspaces extends Context.Tag("@aegis/workspaces/Workspaces")<
 >() {
   static readonly layer = Layer.effect(
     this,
-    Effect.map(AegisPaths, (paths) =>
-      Workspaces.of({
+    Effect.gen(function* () {
+      const paths = yield* AegisPaths
+      const holders = new Map<string, number>()
+
+      /** Two guests may work in one directory, and that is said (T-140). */
+      const hold = (id: InstanceId, workspace: Workspace) =>
+        Effect.acquireRelease(
+          Effect.suspend(() => {
+            const others = holders.get(workspace.path) ?? 0
+            holders.set(workspace.path, others + 1)
+            return others === 0
+              ? Effect.void
+              : Effect.logInfo(`${id} shares the workspace ${workspace.path} with ${others} other running instances`)
+          }),
+          () =>
+            Effect.sync(() => {
+              const left = (holders.get(workspace.path) ?? 1) - 1
+              if (left > 0) holders.set(workspace.path, left)
+              else holders.delete(workspace.path)
+            })
+        ).pipe(Effect.as(workspace))
+
+      return Workspaces.of({
         acquire: Effect.fn("Workspaces.acquire")(function* (id, request) {
           switch (request._tag) {
             case "Temporary": {
               const path = `${paths.workspaces}/run-${id}`
               yield* Effect.acquireRelease(make(path), () => Effect.ignoreLogged(Directories.removeTree(path)))
-              return { path, readOnly: false }
+              return { path: yield* realPath(path), readOnly: false }
             }
             case "Named": {
               const path = `${paths.workspaces}/${request.name}`
               yield* make(path)
-              return { path: yield* realPath(path), readOnly: request.readOnly }
+              return yield* hold(id, { path: yield* realPath(path), readOnly: request.readOnly })
             }
             case "HostPath":
-              return { path: yield* checkHostPath(request.path, paths.home), readOnly: request.readOnly }
+              return yield* hold(id, { path: yield* checkHostPath(request, paths), readOnly: request.readOnly })
           }
         }),
         sweep: Effect.gen(function* () {
@@ -59,7 +78,7 @@ export class Workspaces extends Context.Tag("@aegis/workspaces/Workspaces")<
           return left.length
         })
       })
-    )
+    })
   )
 }
 

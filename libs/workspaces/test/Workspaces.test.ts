@@ -1,0 +1,166 @@
+import { InstanceId, HostWorkspace, NamedWorkspace, TemporaryWorkspace, WorkspaceName } from "@aegis/domain"
+import { AegisPaths } from "@aegis/host"
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { Workspaces } from "../src/index.ts"
+
+const root = fs.realpathSync(fs.mkdtempSync(path.join(tmpdir(), "aegis-workspaces-")))
+const home = path.join(root, "home")
+const places = path.join(home, "data", "workspaces")
+fs.mkdirSync(places, { recursive: true })
+
+const at = (...names: ReadonlyArray<string>) => path.join(root, ...names)
+const directory = (...names: ReadonlyArray<string>) => {
+  fs.mkdirSync(at(...names), { recursive: true })
+  return at(...names)
+}
+
+const live = Workspaces.layer.pipe(
+  Layer.provide(AegisPaths.layer("/nowhere")),
+  Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["AEGIS_HOME", home]]))))
+)
+
+const id = InstanceId.make("inst-1")
+const hostPath = (directory: string, readOnly = false) => new HostWorkspace({ path: directory, readOnly })
+const acquire = (...[instance, request]: Parameters<Workspaces["Type"]["acquire"]>) =>
+  Effect.flatMap(Workspaces, (workspaces) => workspaces.acquire(instance, request))
+
+const refused = (file: string, words: string, readOnly = false) =>
+  Effect.gen(function* () {
+    const error = yield* Effect.flip(Effect.scoped(acquire(id, hostPath(file, readOnly))))
+    assert.strictEqual(error._tag, "WorkspaceRefused", file)
+    assert.include(error.message, words, file)
+    assert.isAbove(error.remedy.length, 0)
+  })
+
+describe("Workspaces", () => {
+  it.effect("S-062 a temporary one is private and removed with the scope, whatever is in it", () =>
+    Effect.gen(function* () {
+      const outside = directory("outside")
+      fs.writeFileSync(path.join(outside, "precious"), "")
+      const made = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const workspace = yield* acquire(id, new TemporaryWorkspace())
+          assert.strictEqual(fs.statSync(workspace.path).mode & 0o777, 0o700)
+          assert.strictEqual(workspace.path, path.join(places, "run-inst-1"))
+          fs.symlinkSync(outside, path.join(workspace.path, "link"))
+          fs.mkdirSync(path.join(workspace.path, "closed"))
+          fs.chmodSync(path.join(workspace.path, "closed"), 0)
+          return workspace.path
+        })
+      )
+      assert.isFalse(fs.existsSync(made))
+      assert.deepStrictEqual(fs.readdirSync(outside), ["precious"])
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("S-063 a named one is made on demand and never removed", () =>
+    Effect.gen(function* () {
+      const request = new NamedWorkspace({ name: WorkspaceName.make("notes"), readOnly: true })
+      const workspace = yield* Effect.scoped(acquire(id, request))
+      assert.deepStrictEqual(workspace, { path: path.join(places, "notes"), readOnly: true })
+      fs.writeFileSync(path.join(workspace.path, "kept"), "")
+      yield* Effect.scoped(acquire(id, request))
+      assert.deepStrictEqual(fs.readdirSync(workspace.path), ["kept"])
+      // A symlink in its place is not followed.
+      fs.symlinkSync("/etc", path.join(places, "planted"))
+      const planted = new NamedWorkspace({ name: WorkspaceName.make("planted"), readOnly: false })
+      assert.include((yield* Effect.flip(Effect.scoped(acquire(id, planted)))).message, "symbolic link")
+      fs.unlinkSync(path.join(places, "planted"))
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("T-136 a host path is resolved once, and stays afterwards", () =>
+    Effect.gen(function* () {
+      const real = directory("project")
+      fs.symlinkSync(real, at("link"))
+      const workspace = yield* Effect.scoped(acquire(id, hostPath(at("link"))))
+      assert.deepStrictEqual(workspace, { path: real, readOnly: false })
+      assert.isTrue(fs.existsSync(real))
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("T-11, T-134 what would expose the host is refused", () =>
+    Effect.gen(function* () {
+      for (const system of ["/proc", "/sys", "/dev", "/boot", "/etc", "/etc/ssl", "/usr", "/usr/bin", "/var", "/run"]) {
+        if (fs.existsSync(system)) yield* refused(system, "belongs to the system")
+      }
+      yield* refused("/", "directory of aegis itself")
+      for (const own of [
+        home,
+        path.join(home, "data"),
+        root,
+        places,
+        directory("home", "data", "workspaces", "run-inst-9")
+      ]) {
+        yield* refused(own, "directory of aegis itself")
+      }
+      fs.symlinkSync("/etc", at("to-etc"))
+      yield* refused(at("to-etc"), "belongs to the system")
+      yield* refused("/proc/self/cwd/../../../../../../etc", "belongs to the system")
+      const userHome = process.env["HOME"]
+      process.env["HOME"] = directory("users", "me")
+      yield* refused(at("users", "me"), "too much to share")
+      yield* refused(at("users"), "too much to share")
+      yield* Effect.scoped(acquire(id, hostPath(directory("users", "me", "project"))))
+      process.env["HOME"] = userHome
+      // A named workspace may be given by its path, and a sibling whose name only begins like ours is not ours (T-146).
+      yield* Effect.scoped(acquire(id, hostPath(directory("home", "data", "workspaces", "notes"))))
+      yield* Effect.scoped(acquire(id, hostPath(directory("home-evil"))))
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("T-11, T-139 what is not there, no directory, or unusable is refused, in words", () =>
+    Effect.gen(function* () {
+      fs.writeFileSync(at("file"), "")
+      yield* refused(at("file"), "not a directory")
+      yield* refused(path.join(at("file"), "below"), "no such directory")
+      yield* refused(at("absent"), "no such directory")
+      yield* refused(`${directory("fine")}\n`, "line break")
+      fs.symlinkSync(at("loop"), at("loop"))
+      yield* refused(at("loop"), "leads to itself")
+      yield* refused(`/${"x".repeat(300)}`, "too long")
+      yield* Effect.scoped(acquire(id, hostPath(directory("with:colon,and comma"))))
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect.skipIf(process.getuid?.() === 0)("T-139 one that cannot be written is refused unless it is read-only", () =>
+    Effect.gen(function* () {
+      const closed = directory("closed")
+      fs.chmodSync(closed, 0o500)
+      yield* refused(closed, "may not write")
+      yield* Effect.scoped(acquire(id, hostPath(closed, true)))
+      fs.chmodSync(closed, 0)
+      yield* refused(closed, "may not read")
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("T-140 two instances may hold one", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const shared = hostPath(directory("shared"))
+        const one = yield* acquire(id, shared)
+        const two = yield* acquire(InstanceId.make("inst-2"), shared)
+        assert.deepStrictEqual(one, two)
+      })
+    ).pipe(Effect.provide(live))
+  )
+
+  it.effect("T-141 the sweep removes what temporary ones a dead daemon left, and no other", () =>
+    Effect.gen(function* () {
+      for (const name of fs.readdirSync(places)) fs.rmSync(path.join(places, name), { recursive: true })
+      for (const name of ["run-inst-7", "run-inst-8", "notes", "run-of-the-mill"])
+        directory("home", "data", "workspaces", name)
+      fs.symlinkSync(directory("target"), path.join(places, "run-inst-6"))
+      const removed = yield* Effect.flatMap(Workspaces, (workspaces) => workspaces.sweep)
+      assert.strictEqual(removed, 3)
+      assert.sameMembers(fs.readdirSync(places), ["notes", "run-of-the-mill"])
+      assert.isTrue(fs.existsSync(at("target")))
+    }).pipe(Effect.provide(live))
+  )
+})

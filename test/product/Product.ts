@@ -1,0 +1,153 @@
+/**
+ * The product as its users have it: the programs of dist/, a home of its own, a daemon that is started and stopped.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync
+} from "node:fs"
+import { homedir, tmpdir } from "node:os"
+import * as path from "node:path"
+
+export const dist = path.resolve(import.meta.dirname, "../../dist")
+
+export interface Finished {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A command that runs: its output so far, and its end. */
+export interface Running {
+  readonly child: ChildProcess
+  readonly stdout: () => string
+  readonly stderr: () => string
+  readonly ended: Promise<Finished>
+}
+
+export const start = (
+  program: string,
+  args: ReadonlyArray<string>,
+  options: { readonly env?: Readonly<Record<string, string>>; readonly cwd?: string; readonly input?: string } = {}
+): Running => {
+  const child = spawn(program, args, {
+    cwd: options.cwd,
+    env: { ...environment, ...options.env },
+    stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"]
+  })
+  const out: Array<Buffer> = []
+  const err: Array<Buffer> = []
+  child.stdout?.on("data", (bytes: Buffer) => out.push(bytes))
+  child.stderr?.on("data", (bytes: Buffer) => err.push(bytes))
+  child.stdin?.end(options.input)
+  const stdout = () => Buffer.concat(out).toString()
+  const stderr = () => Buffer.concat(err).toString()
+  const ended = new Promise<Finished>((resolve, reject) => {
+    child.once("error", reject)
+    child.once("close", (code, signal) => resolve({ code, signal, stdout: stdout(), stderr: stderr() }))
+  })
+  return { child, stdout, stderr, ended }
+}
+
+/** Nothing of ours or the developer's leaks into a test. */
+const environment = { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", LANG: "C.UTF-8" }
+
+/** Looks again every 20 ms until `look` gives something, for at most `seconds`. */
+export const until = async <A>(
+  what: string,
+  look: () => A | undefined | false | Promise<A | undefined | false>,
+  seconds = 60
+): Promise<A> => {
+  const end = Date.now() + seconds * 1000
+  for (;;) {
+    const found = await look()
+    if (found !== undefined && found !== false) return found
+    if (Date.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/** The base root file system for tests, made once by the product itself and kept beside the build's other results. */
+const baseRootfs = async (): Promise<string> => {
+  const cache =
+    process.env["AEGIS_BUILD_CACHE"] ??
+    path.join(process.env["XDG_CACHE_HOME"] ?? path.join(homedir(), ".cache"), "aegis-build")
+  const home = path.join(cache, "test-home")
+  if (!existsSync(path.join(home, "base-rootfs", "rootfs.json"))) {
+    const made = await start(path.join(dist, "aegisd"), ["rootfs", "ensure"], { env: { AEGIS_HOME: home } }).ended
+    if (made.code !== 0) throw new Error(`the base root file system could not be made: ${made.stdout}${made.stderr}`)
+  }
+  return path.join(home, "base-rootfs")
+}
+
+export class Product {
+  readonly home: string
+  readonly env: Record<string, string>
+
+  private constructor(home: string, env: Readonly<Record<string, string>>) {
+    this.home = home
+    this.env = { AEGIS_HOME: home, AEGIS_BACKEND: "qemu", ...env }
+  }
+
+  /** A home with the base root file system in it, and no daemon. */
+  static async make(env: Readonly<Record<string, string>> = {}): Promise<Product> {
+    const product = Product.empty(env)
+    const source = await baseRootfs()
+    const own = path.join(product.home, "base-rootfs")
+    mkdirSync(own, { mode: 0o700 })
+    symlinkSync(path.join(source, "rootfs.ext4"), path.join(own, "rootfs.ext4"))
+    copyFileSync(path.join(source, "rootfs.json"), path.join(own, "rootfs.json"))
+    return product
+  }
+
+  /** A home with nothing in it. */
+  static empty(env: Readonly<Record<string, string>> = {}): Product {
+    return new Product(mkdtempSync(path.join(tmpdir(), "aegis-")), env)
+  }
+
+  start(args: ReadonlyArray<string>, options: Parameters<typeof start>[2] = {}): Running {
+    return start(path.join(dist, "aegis"), args, { ...options, env: { ...this.env, ...options.env } })
+  }
+
+  run(args: ReadonlyArray<string>, options: Parameters<typeof start>[2] = {}): Promise<Finished> {
+    return this.start(args, options).ended
+  }
+
+  get daemonPid(): number {
+    return Number(readFileSync(path.join(this.home, "data", "aegisd.pid"), "utf8"))
+  }
+
+  /** What there is of instances: run directories, temporary workspaces, and processes of this home. */
+  async left(): Promise<ReadonlyArray<string>> {
+    const names = (directory: string) => (existsSync(directory) ? readdirSync(directory) : [])
+    const workspaces = names(path.join(this.home, "data", "workspaces")).filter((name) => name.startsWith("run-inst-"))
+    return [...names(path.join(this.home, "data", "run")), ...workspaces, ...this.helpers()]
+  }
+
+  /** The command lines of living processes that mention this home, without the daemon and the CLI. */
+  helpers(): ReadonlyArray<string> {
+    return readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name))
+      .map((pid) => {
+        try {
+          return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")
+        } catch {
+          return ""
+        }
+      })
+      .filter((line) => line.includes(`${this.home}/data/`))
+  }
+
+  /** Ends the daemon, however, and removes the home. */
+  async remove(): Promise<void> {
+    await this.run(["down"])
+    rmSync(this.home, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,36 @@
+import { defineConfig } from "vitest/config"
+
+const folders = ["libs/*/test", "apps/*/test", "native-bridge/test", "test"]
+
+const named = (ending: string) => folders.map((folder) => `${folder}/**/*${ending}`)
+
+/** Tests that boot machines: they come after the others, one file at a time, and take their time. */
+const machines = [...named(".vm.test.ts"), ...named(".testbed.test.ts")]
+
+export default defineConfig({
+  test: {
+    teardownTimeout: 30_000,
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: named(".test.ts"),
+          exclude: ["**/node_modules/**", ...machines],
+          sequence: { groupOrder: 0 },
+          testTimeout: 20_000
+        }
+      },
+      {
+        test: {
+          name: "vm",
+          include: machines,
+          sequence: { groupOrder: 1 },
+          // A file in a process of its own, and never two at once: they would take the processors from each other.
+          poolOptions: { forks: { minForks: 1, maxForks: 1 } },
+          testTimeout: 300_000,
+          hookTimeout: 600_000
+        }
+      }
+    ]
+  }
+})
