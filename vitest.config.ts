@@ -4,7 +4,7 @@ const folders = ["libs/*/test", "apps/*/test", "native-bridge/test", "test"]
 
 const named = (ending: string) => folders.map((folder) => `${folder}/**/*${ending}`)
 
-/** Tests that boot machines: they come after the others, one file at a time, and take their time. */
+/** Tests that boot machines: they come after the others and take their time. `npm test` adds `--no-file-parallelism` for them. */
 const machines = [...named(".vm.test.ts"), ...named(".testbed.test.ts")]
 
 export default defineConfig({
@@ -25,8 +25,6 @@ export default defineConfig({
           name: "vm",
           include: machines,
           sequence: { groupOrder: 1 },
-          // A file in a process of its own, and never two at once: they would take the processors from each other.
-          poolOptions: { forks: { minForks: 1, maxForks: 1 } },
           testTimeout: 300_000,
           hookTimeout: 600_000
         }

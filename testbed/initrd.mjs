@@ -17,7 +17,11 @@ const wanted = [
   "fuse"
 ]
 
-const moduleName = (file) => path.basename(file).replace(/\.ko(\.\w+)?$/, "").replaceAll("-", "_")
+const moduleName = (file) =>
+  path
+    .basename(file)
+    .replace(/\.ko(\.\w+)?$/, "")
+    .replaceAll("-", "_")
 
 /** The files of the wanted modules in an order in which each can be inserted. */
 const inOrder = (modulesDep, builtin) => {
@@ -26,7 +30,10 @@ const inOrder = (modulesDep, builtin) => {
       .split("\n")
       .filter((line) => line.includes(":"))
       .map((line) => line.split(":"))
-      .map(([file, dependencies]) => [moduleName(file), { file, dependencies: dependencies.split(" ").filter(Boolean) }])
+      .map(([file, dependencies]) => [
+        moduleName(file),
+        { file, dependencies: dependencies.split(" ").filter(Boolean) }
+      ])
   )
   const ordered = new Set()
   const add = (name) => {
@@ -40,9 +47,19 @@ const inOrder = (modulesDep, builtin) => {
   return [...ordered]
 }
 
-const decompressed = async (file, busybox) => {
-  const bytes = await readFile(file)
-  return file.endsWith(".xz") ? run(busybox, ["unxz", "-c"], { input: bytes }) : bytes
+const signatureMark = Buffer.from("~Module signature appended~\n")
+const signatureHeader = 12
+
+/**
+ * A module as the kernel's linker made it: not compressed, and without the signature at its end (the kernel's kernel/module_signature.c), whose
+ * check costs the emulated processor time and protects nothing in a machine made for one job.
+ */
+const plainModule = async (file, busybox) => {
+  const packed = await readFile(file)
+  const bytes = file.endsWith(".xz") ? await run(busybox, ["unxz", "-c"], { input: packed }) : packed
+  const end = bytes.length - signatureMark.length
+  if (!bytes.subarray(end).equals(signatureMark)) return bytes
+  return bytes.subarray(0, end - signatureHeader - bytes.readUInt32BE(end - 4))
 }
 
 const directoryMode = 0o040755
@@ -81,7 +98,7 @@ export const makeInitrd = async ({ modulesRoot, release }, busybox, init) => {
   const modules = []
   for (const file of files) {
     const name = `modules/${moduleName(file)}.ko`
-    modules.push({ name, mode: fileMode, content: await decompressed(path.join(directory, file), busybox) })
+    modules.push({ name, mode: fileMode, content: await plainModule(path.join(directory, file), busybox) })
   }
   const folders = ["bin", "dev", "proc", "sys", "modules", "lower", "upper", "root"]
   return cpio([

@@ -26,7 +26,9 @@ const ownState = async (scratch) => {
 
 const debianSources = async (scratch) => {
   const release = existsSync("/etc/os-release") ? await readFile("/etc/os-release", "utf8") : ""
-  const codename = /^ID=debian$/m.test(release) ? (/^VERSION_CODENAME=(\w+)$/m.exec(release)?.[1] ?? "bookworm") : "bookworm"
+  const codename = /^ID=debian$/m.test(release)
+    ? (/^VERSION_CODENAME=(\w+)$/m.exec(release)?.[1] ?? "bookworm")
+    : "bookworm"
   const file = path.join(scratch, "debian.list")
   await writeFile(
     file,
@@ -42,7 +44,9 @@ const downloadWith = async (scratch, options, update) => {
   // apt as root drops to the user _apt, which may not write here; as a plain user the option changes nothing.
   const all = [...options, ...option("APT::Sandbox::User", "root"), "-q"]
   if (update) await run(aptGet, [...all, "update"], { cwd: scratch })
-  const shown = (await run(aptCache, [...all, "show", "--no-all-versions", metapackage], { cwd: scratch })).toString("utf8")
+  const shown = (await run(aptCache, [...all, "show", "--no-all-versions", metapackage], { cwd: scratch })).toString(
+    "utf8"
+  )
   const image = /^Depends:.*?(linux-image-[\w.+-]+)/m.exec(shown)?.[1]
   if (image === undefined) throw new TestbedError("preparation-failed", `${metapackage} names no kernel`, shown)
   await run(aptGet, [...all, "download", image], { cwd: scratch })

@@ -18,7 +18,8 @@ export class TestbedError extends Error {
 }
 
 // A plain user's PATH on Debian lacks the sbin directories, where depmod and mke2fs live.
-const searchPath = () => [...(process.env.PATH ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"].filter(Boolean)
+const searchPath = () =>
+  [...(process.env.PATH ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"].filter(Boolean)
 
 /** The absolute path of a program, also of one that only root has on its PATH; undefined when there is none. */
 export const findProgram = (name) =>
@@ -30,7 +31,10 @@ export const findProgram = (name) =>
 export const needProgram = (name, debianPackage) => {
   const found = findProgram(name)
   if (found !== undefined) return found
-  throw new TestbedError("missing-program", `${name} is not installed. Install it with: apt-get install ${debianPackage}`)
+  throw new TestbedError(
+    "missing-program",
+    `${name} is not installed. Install it with: apt-get install ${debianPackage}`
+  )
 }
 
 /**
@@ -65,7 +69,9 @@ export const run = (program, args, options = {}) =>
     child.stdin.on("error", () => {}) // a program may end before it has read all of its input; its exit code tells
     child.on("error", (error) => fail(`could not be run: ${error.message}`))
     child.on("close", (code, signal) =>
-      code === 0 ? resolve(Buffer.concat(stdout)) : fail(signal === null ? `ended with ${code}` : `was ended by ${signal}`)
+      code === 0
+        ? resolve(Buffer.concat(stdout))
+        : fail(signal === null ? `ended with ${code}` : `was ended by ${signal}`)
     )
     child.stdin.end(options.input)
   })

@@ -8,7 +8,8 @@ const emptied = ["/tmp", "/var/tmp"]
 const within = (folder, file) => file === folder || file.startsWith(`${folder}/`)
 
 /** Keeps a folder that lies under one of the emptied ones visible: through a mount of the view underneath. */
-const keep = (folder) => `mkdir -p /run/host${quote(folder)} && mount --rbind ${quote(folder)} /run/host${quote(folder)}`
+const keep = (folder) =>
+  `mkdir -p /run/host${quote(folder)} && mount --rbind ${quote(folder)} /run/host${quote(folder)}`
 const showAgain = (folder) => `mkdir -p ${quote(folder)} && mount --rbind /run/host${quote(folder)} ${quote(folder)}`
 
 const placeFile = ({ isDirectory, to }, index) =>
@@ -17,7 +18,7 @@ const placeFile = ({ isDirectory, to }, index) =>
   `mount --bind /run/testbed/files/${index} ${quote(to)}`
 
 /**
- * The bash script that is PID 1 once the machine's root is in place: prepares what this job asked for, runs it, tells the host.
+ * The busybox sh script that is PID 1 once the machine's root is in place: prepares what this job asked for, runs it, tells the host.
  * Over the second port it sends lines: `ready UPTIME`, then `exit CODE`; the first port carries the job's output, byte for byte.
  * @param {{
  *   visible: ReadonlyArray<string>
@@ -32,7 +33,6 @@ export const sessionScript = ({ cwd, dataPath, env, files, hostname, visible }) 
   const hidden = visible.filter((folder) => emptied.some((empty) => within(empty, folder)))
   const variables = Object.entries({ TESTBED_DATA: dataPath, AEGIS_HOME: path.join(dataPath, "aegis"), ...env })
   return `#!/bin/busybox sh
-cat /proc/uptime
 # The host's own programs come over 9p; busybox is at hand.
 /run/testbed/busybox mkdir /run/testbed/bin
 /run/testbed/busybox --install -s /run/testbed/bin
@@ -45,7 +45,6 @@ until [ -c /dev/vport*p1 ] && [ -c /dev/vport*p2 ] || [ $tries = 500 ]; do
 done
 out=$(echo /dev/vport*p1) control=$(echo /dev/vport*p2)
 exec 9> "$control" < /dev/null
-cat /proc/uptime
 
 echo ${quote(hostname)} > /proc/sys/kernel/hostname
 printf '127.0.0.1 localhost %s\\n::1 localhost\\n' ${quote(hostname)} > /etc/hosts

@@ -37,7 +37,10 @@ const sweep = async (cacheDir) => {
     const pid = /^testbed-run-(\d+)-/.exec(name)?.[1]
     if (pid === undefined || isAlive(Number(pid))) continue
     const directory = path.join(cacheDir, name)
-    const age = await stat(directory).then((found) => Date.now() - found.mtimeMs, () => 0)
+    const age = await stat(directory).then(
+      (found) => Date.now() - found.mtimeMs,
+      () => 0
+    )
     if (age > hour) await rm(directory, { recursive: true, force: true })
   }
 }
@@ -67,7 +70,10 @@ const moveInto = (from, to) =>
  */
 export const ensureTestbed = async (cacheDir = defaultCache(), { report = () => {} } = {}) => {
   if (process.platform !== "linux" || process.arch !== "x64") {
-    throw new TestbedError("preparation-failed", `The testbed runs on Linux on x86-64, not on ${process.platform} on ${process.arch}`)
+    throw new TestbedError(
+      "preparation-failed",
+      `The testbed runs on Linux on x86-64, not on ${process.platform} on ${process.arch}`
+    )
   }
   const busybox = needProgram("busybox", "busybox-static")
   needProgram("qemu-system-x86_64", "qemu-system-x86")
@@ -82,7 +88,10 @@ export const ensureTestbed = async (cacheDir = defaultCache(), { report = () => 
       const made = path.join(scratch, "testbed")
       await mkdir(made)
       await writeFile(path.join(made, "kernel"), kernel.image)
-      await writeFile(path.join(made, "initrd"), await makeInitrd(kernel, busybox, await readFile(path.join(here, "init.sh"))))
+      await writeFile(
+        path.join(made, "initrd"),
+        await makeInitrd(kernel, busybox, await readFile(path.join(here, "init.sh")))
+      )
       await writeFile(path.join(made, "release"), `${kernel.release}\n${kernel.archive}\n`)
       await moveInto(made, directory)
     })

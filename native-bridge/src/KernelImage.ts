@@ -10,7 +10,7 @@ const headerSize = 64
 const programHeaderSize = 56
 const programHeaders = 2
 const noteOffset = headerSize + programHeaders * programHeaderSize
-const noteSize = 20
+const noteSize = 24
 const segmentOffset = 4096
 
 const PT_LOAD = 1

@@ -185,26 +185,20 @@ describe("the daemon's life", () => {
   it("S-197 S-203 REST on the same socket: status, create, list, get, delete; errors have code and remedy", async () => {
     const aegis = await product()
     await aegis.run(["up"])
-    const rest = (method: string, route: string, body?: object) =>
-      new Promise<{ status: number | undefined; body: Record<string, unknown> & Array<Record<string, unknown>> }>(
-        (resolve, reject) => {
-          const call = request(
-            {
-              socketPath: path.join(aegis.home, "aegisd.sock"),
-              method,
-              path: route,
-              headers: { "content-type": "application/json" }
-            },
-            (answer) => {
-              let text = ""
-              answer.on("data", (piece) => (text += piece))
-              answer.on("end", () => resolve({ status: answer.statusCode, body: JSON.parse(text) }))
-            }
-          )
-          call.on("error", reject)
-          call.end(body === undefined ? undefined : JSON.stringify(body))
-        }
-      )
+    const rest = async (method: string, route: string, body?: object) => {
+      const [status, text] = await new Promise<readonly [number | undefined, string]>((resolve, reject) => {
+        const socketPath = path.join(aegis.home, "aegisd.sock")
+        const headers = { "content-type": "application/json" }
+        const call = request({ socketPath, method, path: route, headers }, (answer) => {
+          let received = ""
+          answer.on("data", (piece) => (received += piece))
+          answer.on("end", () => resolve([answer.statusCode, received]))
+        })
+        call.on("error", reject)
+        call.end(body === undefined ? undefined : JSON.stringify(body))
+      })
+      return { status, body: JSON.parse(text) }
+    }
     assert.deepInclude((await rest("GET", "/v1/status")).body, { status: "running", backend: "qemu" })
     const created = await rest("POST", "/v1/instances", { command: ["sleep", "1000"], handle: "web" })
     assert.deepInclude(created, { status: 201 })

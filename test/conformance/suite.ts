@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 
 export interface ConformanceOptions {
@@ -258,7 +259,10 @@ const feed = (vm: Vm, bytes: Uint8Array) => Effect.scoped(Effect.flatMap(retryUn
 
 /** Standard input exists once the command does: a caller that runs beside `boot` may be early. */
 const retryUntilBooted = (vm: Vm) =>
-  vm.guest.health.pipe(Effect.repeat({ until: ({ state }) => state !== "waiting" }), Effect.zipRight(vm.guest.stdin))
+  vm.guest.health.pipe(
+    Effect.repeat({ until: ({ state }) => state !== "waiting", schedule: Schedule.spaced("20 millis") }),
+    Effect.zipRight(vm.guest.stdin)
+  )
 
 const nothingIn = (directory: string | undefined) =>
   Effect.promise(async () => {

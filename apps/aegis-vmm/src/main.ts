@@ -20,6 +20,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as fs from "node:fs"
 import { makeInput, RequestRefused } from "./Input.ts"
@@ -34,7 +35,15 @@ const answer =
     )
 
 const decode = (line: string): Effect.Effect<VmmRequest, RequestRefused> =>
-  Effect.mapError(decodeVmmRequest(line), (error) => new RequestRefused({ reason: error.message }))
+  Effect.mapError(
+    decodeVmmRequest(line),
+    (error) =>
+      new RequestRefused({
+        reason: ParseResult.ArrayFormatter.formatErrorSync(error)
+          .map((issue) => `${issue.path.join(".") || "the request"}: ${issue.message}`)
+          .join("; ")
+      })
+  )
 
 const check = (paths: { readonly libkrun: string; readonly libkrunfw: string }) =>
   Effect.gen(function* () {

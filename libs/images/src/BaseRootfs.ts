@@ -57,8 +57,7 @@ const make = Effect.gen(function* () {
   const recordFile = `${paths.baseRootfs}/rootfs.json`
   const disk = `${paths.baseRootfs}/rootfs.ext4`
 
-  const current = Effect.tryPromise(() => fs.readFile(recordFile, "utf8")).pipe(
-    Effect.flatMap(Schema.decode(Record)),
+  const current = AtomicFile.readJson(recordFile, RootfsRecord).pipe(
     Effect.tap(() => Effect.tryPromise(() => fs.access(disk))),
     Effect.map((record): RootDisk => ({ path: disk, record })),
     Effect.mapError(
@@ -78,26 +77,30 @@ const make = Effect.gen(function* () {
       remedy: error.remedy ?? `check that ${paths.baseRootfs} is yours and writable`
     })
 
+  // The disk stands in its place before its record does: where there is a record, there is a whole disk.
+  const assemble = (variant: RootfsVariant, report: Report) =>
+    Effect.gen(function* () {
+      const begun = yield* Clock.currentTimeMillis
+      const half = `${disk}.new`
+      const source = yield* assembleDebianPython({ product: paths.product, disk: half, report })
+      const [digest, bytes] = yield* file(async () => {
+        const digest = await sha256OfFile(half)
+        await fs.rename(half, disk)
+        return [digest, (await fs.stat(disk)).size] as const
+      })
+      const record = new RootfsRecord({ variant, source, digest, bytes, createdAt: yield* DateTime.now })
+      const text = yield* Effect.orDie(Schema.encode(Record)(record))
+      yield* AtomicFile.write(recordFile, Buffer.from(text), 0o600)
+      const seconds = Math.round(((yield* Clock.currentTimeMillis) - begun) / 1000)
+      report({ phase: "done", fraction: 1, detail: `${Math.round(bytes / 1e6)} MB in ${seconds} s` })
+      return { path: disk, record }
+    })
+
   const ensure = (variant: RootfsVariant, report: Report) =>
     Effect.gen(function* () {
       yield* Directories.ensurePrivate(paths.baseRootfs)
       yield* Lock.acquire(`${paths.baseRootfs}/.lock`, true)
-      return yield* Effect.orElse(current, () =>
-        Effect.gen(function* () {
-          const begun = yield* Clock.currentTimeMillis
-          const source = yield* assembleDebianPython({ product: paths.product, disk, report })
-          const { size } = yield* Effect.tryPromise({ try: () => fs.stat(disk), catch: asMessage })
-          const digest = yield* Effect.tryPromise({ try: () => sha256OfFile(disk), catch: asMessage })
-          const record = new RootfsRecord({ variant, source, digest, bytes: size, createdAt: yield* DateTime.now })
-          const text = yield* Effect.orDie(Schema.encode(Record)(record))
-          yield* AtomicFile.write(recordFile, Buffer.from(text), 0o600)
-          report({
-            phase: "done",
-            detail: `${Math.round(size / 1e6)} MB in ${Math.round(((yield* Clock.currentTimeMillis) - begun) / 1000)} s`
-          })
-          return { path: disk, record }
-        })
-      )
+      return yield* Effect.orElse(current, () => assemble(variant, report))
     }).pipe(
       Effect.scoped,
       Effect.mapError(unavailable),
@@ -107,4 +110,5 @@ const make = Effect.gen(function* () {
   return BaseRootfs.of({ current, ensure })
 })
 
-const asMessage = (cause: unknown) => ({ _tag: "FileFailed" as const, message: String(cause) })
+const file = <A>(work: () => Promise<A>) =>
+  Effect.tryPromise({ try: work, catch: (cause) => ({ _tag: "FileFailed" as const, message: String(cause) }) })
