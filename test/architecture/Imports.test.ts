@@ -42,14 +42,16 @@ const packages = [...folders("libs"), ...folders("apps"), path.join(root, "nativ
   })
 
 const imports = (file: string) =>
-  [...readFileSync(file, "utf8").matchAll(/^(?:import|export|\} from)\b[^"\n]*"([^"]+)"|\bimport\("([^"]+)"\)/gm)].map(
-    (match) => match[1] ?? match[2] ?? ""
-  )
+  [
+    ...readFileSync(file, "utf8").matchAll(
+      /^(?:import|export|\})[^\n]*\bfrom "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)/gm
+    )
+  ].map((match) => match[1] ?? match[2] ?? match[3] ?? "")
 
 const ours = (file: string) =>
   imports(file)
     .filter((specifier) => specifier.startsWith("@aegis/"))
-    .map((specifier) => specifier.slice("@aegis/".length))
+    .map((specifier) => specifier.split("/")[1] ?? "")
 
 const offences = (find: (pkg: (typeof packages)[number], file: string) => ReadonlyArray<string>) =>
   packages.flatMap((pkg) =>

@@ -10,7 +10,7 @@ export const ensureRootfs = (words: ReadonlyArray<string>) =>
     if (words.join(" ") !== "rootfs ensure") return yield* refuse(`unknown command: ${words.join(" ")}`)
     const rootfs = yield* BaseRootfs
     yield* rootfs.ensure("debian-python", say)
-  }).pipe(Effect.tapError((error) => Effect.sync(() => say({ error }))))
+  }).pipe(Effect.tapError(({ _tag, message, remedy }) => Effect.sync(() => say({ error: { _tag, message, remedy } }))))
 
 const say = (document: object) => void process.stdout.write(`${JSON.stringify(document)}\n`)
 

@@ -67,7 +67,8 @@ func (s *serial) Accept() (net.Conn, error) {
 	buf := make([]byte, 4<<10)
 	for {
 		if at := bytes.LastIndex(s.ahead, preface); at >= 0 {
-			s.current = &serialConn{port: s, first: s.ahead[at:]}
+			s.current = &serialConn{port: s, first: s.ahead[at:], frames: framing{skip: len(preface)}}
+			s.current.frames.advance(s.current.first)
 			s.current.closed, s.current.released = make(chan struct{}), make(chan struct{})
 			s.ahead = nil
 			if err := unix.Pipe2(s.current.wake[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -95,8 +96,10 @@ func (s *serial) Accept() (net.Conn, error) {
 
 // serialConn is one connection of the host over the port. Close frees whoever waits in Read or Write.
 type serialConn struct {
-	port  *serial
-	first []byte
+	port   *serial
+	first  []byte
+	frames framing
+	over   bool // the next connection has begun
 	// A pipe that Close writes to: the one way to end a poll.
 	wake [2]int
 	once sync.Once
@@ -106,7 +109,7 @@ type serialConn struct {
 	using sync.RWMutex
 }
 
-// Read gives io.EOF when the host has gone.
+// Read gives io.EOF when the host has gone, or has come back so soon that nobody saw it go.
 func (c *serialConn) Read(p []byte) (int, error) {
 	if len(c.first) > 0 {
 		n := copy(p, c.first)
@@ -114,7 +117,7 @@ func (c *serialConn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	for {
-		n, err := c.call(unix.Read, p)
+		n, err := c.receive(p)
 		switch {
 		case err == net.ErrClosed:
 			return 0, err
@@ -131,6 +134,26 @@ func (c *serialConn) Read(p []byte) (int, error) {
 			}
 		}
 	}
+}
+
+// receive makes one read, and keeps what belongs to the next connection for Accept.
+func (c *serialConn) receive(p []byte) (int, error) {
+	return c.call(func(fd int, p []byte) (int, error) {
+		if c.over {
+			return 0, nil
+		}
+		n, err := unix.Read(fd, p)
+		if err != nil {
+			return n, err
+		}
+		at, found := c.frames.advance(p[:n])
+		if !found {
+			return n, nil
+		}
+		c.over = true
+		c.port.ahead = append(append(c.port.ahead, preface[:max(0, -at)]...), p[max(0, at):n]...)
+		return max(0, at), nil
+	}, p)
 }
 
 func (c *serialConn) Write(p []byte) (int, error) {

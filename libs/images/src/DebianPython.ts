@@ -135,7 +135,7 @@ const startDebstrap = (
       stdout: "pipe",
       stderr: "pipe",
       // In namespaces of ours it is killed with all that it has started. A plain user's must remove its files itself.
-      grace: words.length > 0 ? "0 seconds" : "10 seconds"
+      grace: words.includes("--kill-child") ? "0 seconds" : "10 seconds"
     })
   }).pipe(Effect.catchTag("SpawnFailed", ({ message }) => notInstalled(message)))
 
@@ -146,13 +146,18 @@ const proxyVariables = Effect.map(
   (pairs) => Object.fromEntries(pairs.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))
 )
 
-/** What runs mmdebstrap, so that its mounts and processes end with it however it ends: root may make namespaces, where allowed. */
+/**
+ * What runs mmdebstrap: it ends when this process dies. Root may make namespaces, where allowed: then its mounts and all that it
+ * has started end with it, however it ends.
+ */
 const confinement: Effect.Effect<ReadonlyArray<string>> = Effect.gen(function* () {
-  if (process.getuid?.() !== 0) return []
-  const words = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+  const isRoot = process.getuid?.() === 0
+  const words = isRoot
+    ? ["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    : ["--pdeathsig", "TERM"]
   const quiet = { stdin: "ignore", stdout: "ignore", stderr: "ignore" } as const
-  const tried = yield* Process.spawn({ command: "unshare", args: [...words, "true"], ...quiet })
-  return (yield* tried.exit).code === 0 ? ["unshare", ...words, "--"] : []
+  const tried = yield* Process.spawn({ command: "setpriv", args: [...words, "true"], ...quiet })
+  return (yield* tried.exit).code === 0 ? ["setpriv", ...words] : []
 }).pipe(
   Effect.scoped,
   Effect.orElseSucceed(() => [])

@@ -99,15 +99,16 @@ describe("assembleDebianPython", () => {
 
   it.scopedLive("an interruption ends the programs and leaves no file", () =>
     Effect.gen(function* () {
-      const on = yield* machine('exec 3>"$(dirname "$0")/begun"; mkdir "$TMPDIR/chroot"; printf half; exec sleep 60')
-      const fiber = yield* Effect.fork(assembleDebianPython(on))
-      const file = path.join(on.root, "pid")
-      yield* Effect.retry(
-        Effect.try(() => assert.match(fs.readFileSync(file, "utf8"), /\n/)),
-        Schedule.spaced("5 millis")
+      const on = yield* machine(
+        'cd "$(dirname "$0")" && exec flock lock sh -c \'mkdir "$TMPDIR/chroot"; printf half; touch begun; sleep 60\''
       )
+      const at = (name: string) => path.join(on.root, name)
+      const soon = <A>(check: () => A) => Effect.retry(Effect.try(check), Schedule.spaced("5 millis"))
+      const fiber = yield* Effect.fork(assembleDebianPython(on))
+      yield* soon(() => fs.accessSync(at("begun")))
       yield* Fiber.interrupt(fiber)
-      assert.isFalse(fs.existsSync(`/proc/${fs.readFileSync(file, "utf8").trim()}`))
+      // Who holds the lock is alive: nobody is, soon.
+      yield* soon(() => execFileSync("flock", ["-n", at("lock"), "true"])).pipe(Effect.timeout("5 seconds"))
       assert.deepStrictEqual(on.left(), [])
     })
   )

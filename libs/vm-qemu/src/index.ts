@@ -1,1 +1,2 @@
 export { make } from "./QemuBackend.ts"
+export { type QemuCommandOptions, qemuArguments } from "./QemuCommand.ts"
