@@ -44,7 +44,10 @@ const runScript = async (values, script, signal) => {
 
 const exitCodes = { timeout: 124, aborted: 130 }
 
-/** The command line of the testbed. Resolves with the exit code: the job's own, 124 for a timeout, 130 for Ctrl+C, 2 for usage, 1 for the rest. */
+/**
+ * The command line of the testbed. Resolves with the exit code: the job's own, 124 for a timeout, 130 for Ctrl+C, 2
+ * for usage, 1 for the rest.
+ */
 export const main = async (args) => {
   const interrupt = new AbortController()
   const onSignal = () => interrupt.abort()

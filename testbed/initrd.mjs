@@ -51,8 +51,9 @@ const signatureMark = Buffer.from("~Module signature appended~\n")
 const signatureHeader = 12
 
 /**
- * A module as the kernel's linker made it: not compressed, and without the signature at its end (the kernel's kernel/module_signature.c), whose
- * check costs the emulated processor time and protects nothing in a machine made for one job.
+ * A module as the kernel's linker made it: not compressed, and without the signature at its end (the kernel's
+ * kernel/module_signature.c), whose check costs the emulated processor time and protects nothing in a machine made for
+ * one job.
  */
 const plainModule = async (file, busybox) => {
   const packed = await readFile(file)
@@ -66,7 +67,10 @@ const directoryMode = 0o040755
 const fileMode = 0o100644
 const programMode = 0o100755
 
-/** A cpio archive in the kernel's "newc" form (Documentation/driver-api/early-userspace/buffer-format.rst), owned by root, without times. */
+/**
+ * A cpio archive in the kernel's "newc" form (Documentation/driver-api/early-userspace/buffer-format.rst), owned by
+ * root, without times.
+ */
 const cpio = (entries) => {
   const chunks = []
   const padTo4 = (length) => Buffer.alloc((4 - (length % 4)) % 4)
@@ -82,7 +86,8 @@ const cpio = (entries) => {
 }
 
 /**
- * The testbed's initramfs: busybox, the modules and `init`. Not compressed, since the emulated processor would have to undo that.
+ * The testbed's initramfs: busybox, the modules and `init`. Not compressed, since the emulated processor would have to
+ * undo that.
  * @param {{ release: string, modulesRoot: string }} kernel
  * @param {string} busybox
  * @param {Uint8Array} init

@@ -78,8 +78,9 @@ const download = async (scratch, report) => {
 }
 
 /**
- * The ELF file inside a bzImage (the kernel's Documentation/x86/boot.rst: setup_sects, payload_offset, payload_length). QEMU starts it through
- * its PVH entry, without the seconds that an emulated processor spends on decompressing it.
+ * The ELF file inside a bzImage (the kernel's Documentation/x86/boot.rst: setup_sects, payload_offset,
+ * payload_length). QEMU starts it through its PVH entry, without the seconds that an emulated processor spends on
+ * decompressing it.
  */
 const uncompressed = async (bzImage) => {
   const start = ((bzImage[0x1f1] || 4) + 1) * 512 + bzImage.readUInt32LE(0x248)
@@ -92,8 +93,9 @@ const uncompressed = async (bzImage) => {
 }
 
 /**
- * Fetches Debian's kernel for amd64 and unpacks it, installing nothing and changing nothing outside `scratch`, an empty directory. Resolves with
- * the archive's name, the kernel's release, its image (ELF when that can be had, else the bzImage) and the root of its modules.
+ * Fetches Debian's kernel for amd64 and unpacks it, installing nothing and changing nothing outside `scratch`, an
+ * empty directory. Resolves with the archive's name, the kernel's release, its image (ELF when that can be had, else
+ * the bzImage) and the root of its modules.
  * @param {string} scratch
  * @param {(line: string) => void} report
  */

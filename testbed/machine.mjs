@@ -21,8 +21,9 @@ const lines = (stream, onLine) => {
 }
 
 /**
- * Everything TCG can emulate, with AMD's SVM and its nested paging, but without the hints that `rep movsb` and `rep stosb` are fast: TCG does
- * them byte by byte, and Linux, inside and in a guest inside that, then takes the eight-byte forms.
+ * Everything TCG can emulate, with AMD's SVM and its nested paging, but without the hints that `rep movsb` and `rep
+ * stosb` are fast: TCG does them byte by byte, and Linux, inside and in a guest inside that, then takes the eight-byte
+ * forms.
  */
 const processor = "max,svm=on,npt=on,-erms,-fsrm"
 
@@ -46,7 +47,9 @@ const qemuArguments = ({ cpus, disk, initrd, kernel, memoryMib }) => [
   ...["-chardev", "socket,id=control,fd=4", "-device", "virtserialport,chardev=control,name=control,nr=2"]
 ]
 
-/** Node's own death by SIGKILL must not leave a machine behind: the kernel ends QEMU with the thread that started it. */
+/**
+ * Node's own death by SIGKILL must not leave a machine behind: the kernel ends QEMU with the thread that started it.
+ */
 const command = (args) => {
   const qemu = needProgram("qemu-system-x86_64", "qemu-system-x86")
   const setpriv = findProgram("setpriv")
@@ -54,8 +57,9 @@ const command = (args) => {
 }
 
 /**
- * Boots a prepared disk and resolves when the machine is gone: with the job's exit code and output, or rejects with a TestbedError of kind
- * `timeout`, `aborted` or `crashed` (the machine ended without an exit code). QEMU has ended in every case.
+ * Boots a prepared disk and resolves when the machine is gone: with the job's exit code and output, or rejects with a
+ * TestbedError of kind `timeout`, `aborted` or `crashed` (the machine ended without an exit code). QEMU has ended in
+ * every case.
  * @param {{
  *   kernel: string, initrd: string, disk: string, memoryMib: number, cpus: number, timeoutMs: number
  *   onLine: (line: string) => void, onReady: () => void, signal?: AbortSignal

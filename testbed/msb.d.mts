@@ -1,4 +1,6 @@
-/** The peer that the benchmark runs beside us: fetched from npm once, its checksum verified, then found in the cache. */
+/**
+ * The peer that the benchmark runs beside us: fetched from npm once, its checksum verified, then found in the cache.
+ */
 export function ensureMsb(
   cacheDir: string,
   options?: { readonly report?: ((line: string) => void) | undefined }

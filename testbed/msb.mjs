@@ -21,8 +21,9 @@ const makeRootfs = async (directory) => {
 }
 
 /**
- * The peer that the benchmark runs beside us, from npm, its version and checksum fixed here: fetched once, then found in the cache. `package` is a
- * folder to put on a testbed's disk (the program is its bin/msb), `rootfs` a root file system for it.
+ * The peer that the benchmark runs beside us, from npm, its version and checksum fixed here: fetched once, then found
+ * in the cache. `package` is a folder to put on a testbed's disk (the program is its bin/msb), `rootfs` a root file
+ * system for it.
  * @param {string} cacheDir
  * @param {{ report?: (line: string) => void }} [options]
  * @returns {Promise<{ package: string, program: string, rootfs: string, version: string }>}

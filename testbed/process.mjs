@@ -2,7 +2,10 @@ import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
 import * as path from "node:path"
 
-/** Why a testbed could not be made or a job in it has no exit code; `output` is what the job or the failing program had printed. */
+/**
+ * Why a testbed could not be made or a job in it has no exit code; `output` is what the job or the failing program had
+ * printed.
+ */
 export class TestbedError extends Error {
   /**
    * @param {"missing-program" | "preparation-failed" | "timeout" | "crashed" | "aborted"} kind
@@ -27,7 +30,10 @@ export const findProgram = (name) =>
     .map((directory) => path.join(directory, name))
     .find((candidate) => existsSync(candidate))
 
-/** The same for a program the testbed cannot do without: throws a TestbedError that names the Debian package to install. */
+/**
+ * The same for a program the testbed cannot do without: throws a TestbedError that names the Debian package to
+ * install.
+ */
 export const needProgram = (name, debianPackage) => {
   const found = findProgram(name)
   if (found !== undefined) return found
@@ -38,7 +44,8 @@ export const needProgram = (name, debianPackage) => {
 }
 
 /**
- * Runs a program to its end and resolves with its stdout, as bytes. Rejects with a TestbedError that carries its stderr when it fails.
+ * Runs a program to its end and resolves with its stdout, as bytes. Rejects with a TestbedError that carries its
+ * stderr when it fails.
  * @param {string} program
  * @param {ReadonlyArray<string>} args
  * @param {{ cwd?: string, input?: Uint8Array, signal?: AbortSignal }} [options]

@@ -18,8 +18,9 @@ const placeFile = ({ isDirectory, to }, index) =>
   `mount --bind /run/testbed/files/${index} ${quote(to)}`
 
 /**
- * The busybox sh script that is PID 1 once the machine's root is in place: prepares what this job asked for, runs it, tells the host.
- * Over the second port it sends lines: `ready UPTIME`, then `exit CODE`; the first port carries the job's output, byte for byte.
+ * The busybox sh script that is PID 1 once the machine's root is in place: prepares what this job asked for, runs it,
+ * tells the host. Over the second port it sends lines: `ready UPTIME`, then `exit CODE`; the first port carries the
+ * job's output, byte for byte.
  * @param {{
  *   visible: ReadonlyArray<string>
  *   files: ReadonlyArray<{ to: string, isDirectory: boolean }>

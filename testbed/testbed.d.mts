@@ -1,4 +1,7 @@
-/** Why a testbed could not be made or a job in it has no exit code; `output` is what the job or the failing program had printed. */
+/**
+ * Why a testbed could not be made or a job in it has no exit code; `output` is what the job or the failing program had
+ * printed.
+ */
 export class TestbedError extends Error {
   readonly kind: "missing-program" | "preparation-failed" | "timeout" | "crashed" | "aborted"
   readonly output: string
@@ -42,14 +45,23 @@ export interface TestbedResult {
   readonly jobMs: number
 }
 
-/** Where built things are kept between runs: $AEGIS_BUILD_CACHE, else $XDG_CACHE_HOME/aegis-build, else ~/.cache/aegis-build. */
+/**
+ * Where built things are kept between runs: $AEGIS_BUILD_CACHE, else $XDG_CACHE_HOME/aegis-build, else
+ * ~/.cache/aegis-build.
+ */
 export function defaultCache(): string
 
-/** Makes the machine's kernel and initramfs, or finds them in the cache: needs the network the first time only, never root. */
+/**
+ * Makes the machine's kernel and initramfs, or finds them in the cache: needs the network the first time only, never
+ * root.
+ */
 export function ensureTestbed(
   cacheDir?: string,
   options?: { readonly report?: ((line: string) => void) | undefined }
 ): Promise<{ readonly kernel: string; readonly initrd: string; readonly release: string; readonly busybox: string }>
 
-/** Boots the machine, runs the script in it and resolves when the machine is gone; rejects with a TestbedError when it has no exit code. */
+/**
+ * Boots the machine, runs the script in it and resolves when the machine is gone; rejects with a TestbedError when it
+ * has no exit code.
+ */
 export function runInTestbed(job: TestbedJob): Promise<TestbedResult>

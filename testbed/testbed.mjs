@@ -15,7 +15,10 @@ export { TestbedError }
 
 const here = path.dirname(fileURLToPath(import.meta.url))
 
-/** Where built things are kept between runs: $AEGIS_BUILD_CACHE, else $XDG_CACHE_HOME/aegis-build, else ~/.cache/aegis-build. */
+/**
+ * Where built things are kept between runs: $AEGIS_BUILD_CACHE, else $XDG_CACHE_HOME/aegis-build, else
+ * ~/.cache/aegis-build.
+ */
 export const defaultCache = () =>
   process.env.AEGIS_BUILD_CACHE ||
   path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), ".cache"), "aegis-build")
@@ -31,7 +34,10 @@ const isAlive = (pid) => {
 
 const hour = 3_600_000
 
-/** Removes what a run that was ended by SIGKILL left. The hour guards a run in another PID namespace that shares the cache. */
+/**
+ * Removes what a run that was ended by SIGKILL left. The hour guards a run in another PID namespace that shares the
+ * cache.
+ */
 const sweep = async (cacheDir) => {
   for (const name of await readdir(cacheDir)) {
     const pid = /^testbed-run-(\d+)-/.exec(name)?.[1]
@@ -63,7 +69,8 @@ const moveInto = (from, to) =>
   })
 
 /**
- * Makes the machine's kernel and initramfs, or finds them in the cache: needs the network the first time only, never root.
+ * Makes the machine's kernel and initramfs, or finds them in the cache: needs the network the first time only, never
+ * root.
  * @param {string} [cacheDir]
  * @param {{ report?: (line: string) => void }} [options]
  * @returns {Promise<{ kernel: string, initrd: string, release: string, busybox: string }>}
@@ -100,7 +107,10 @@ export const ensureTestbed = async (cacheDir = defaultCache(), { report = () => 
   return { kernel: path.join(directory, "kernel"), initrd: path.join(directory, "initrd"), release, busybox }
 }
 
-/** An ext4 disk with the job, the files it brings and an empty data folder. No journal: the disk lives as long as its machine. */
+/**
+ * An ext4 disk with the job, the files it brings and an empty data folder. No journal: the disk lives as long as its
+ * machine.
+ */
 const makeDisk = async (directory, { busybox, files, script, session, size, signal }) => {
   const content = path.join(directory, "content")
   await mkdir(path.join(content, "data"), { recursive: true })
@@ -122,11 +132,13 @@ const makeDisk = async (directory, { busybox, files, script, session, size, sign
 }
 
 /**
- * Boots the machine, runs `script` in it by bash as root and resolves with its exit code and output when the machine is gone.
+ * Boots the machine, runs `script` in it by bash as root and resolves with its exit code and output when the machine
+ * is gone.
  *
- * Inside, the host's files are at their own paths; every write goes to the machine's memory and ends with it. /tmp, /var/tmp and /run start empty
- * (a `visible` folder under them stays). `files` are copied onto the machine's disk, which is much faster to read from than the host's files,
- * and appear at `to`. `$TESTBED_DATA` is a folder on that disk, an ext4 that keeps xattrs and device nodes; `$AEGIS_HOME` lies in it.
+ * Inside, the host's files are at their own paths; every write goes to the machine's memory and ends with it. /tmp,
+ * /var/tmp and /run start empty (a `visible` folder under them stays). `files` are copied onto the machine's disk,
+ * which is much faster to read from than the host's files, and appear at `to`. `$TESTBED_DATA` is a folder on that
+ * disk, an ext4 that keeps xattrs and device nodes; `$AEGIS_HOME` lies in it.
  *
  * Rejects with a TestbedError when the job has no exit code. Nothing is left behind, however it ends.
  * @param {import("./testbed.d.mts").TestbedJob} job

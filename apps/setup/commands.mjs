@@ -33,6 +33,8 @@ const root = fileURLToPath(new URL("../../", import.meta.url))
  */
 export const main = async (argv) => {
   endOnSignals()
+  // Debian keeps e2fsck, modprobe and others where a plain user's PATH does not lead.
+  process.env["PATH"] = `${process.env["PATH"] ?? "/usr/bin:/bin"}:/usr/local/sbin:/usr/sbin:/sbin`
   try {
     process.exitCode = await dispatch(argv)
   } catch (cause) {

@@ -4,10 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Check from "./Arguments.ts"
-import koffi from "koffi"
 import { errnoName } from "./Errno.ts"
 import { KrunArgumentOutOfRange, KrunCallFailed, type LibraryUnusable } from "./Failures.ts"
-import { bind, loadLibkrun } from "./Foreign.ts"
+import { addressOf, bind, loadLibkrun } from "./Foreign.ts"
 
 /** A libkrun configuration context: a small number that `createContext` gave. */
 export type ContextId = number
@@ -125,8 +124,7 @@ export const openKrun = (path: string): Effect.Effect<Krun, LibraryUnusable> =>
 
     return {
       path,
-      // Bound above, so the symbol is there; koffi gives its address.
-      address: BigInt(koffi.address(handle.symbol("krun_create_ctx"))),
+      address: addressOf(handle, "krun_create_ctx"),
       initLog: (fd, level) =>
         checked(
           [Check.descriptor("krun_init_log", "target", fd)],

@@ -53,14 +53,14 @@ func (m *testMachine) Crashed(trace string)  { m.crashed <- trace }
 
 // host is the other side of one server, over a Unix socket.
 type host struct {
-	t       *testing.T
+	t       testing.TB
 	machine *testMachine
 	address string
 	client  *http.Client
 	close   func()
 }
 
-func newHost(t *testing.T) *host {
+func newHost(t testing.TB) *host {
 	machine := newMachine()
 	harness := New(machine, reaper())
 	h := &host{t: t, machine: machine, address: filepath.Join(t.TempDir(), "s")}
@@ -138,7 +138,7 @@ func (h *host) boot(argv ...string) {
 
 // stream is one POST /events.
 type stream struct {
-	t        *testing.T
+	t        testing.TB
 	response *http.Response
 	acks     *io.PipeWriter
 	cancel   context.CancelFunc

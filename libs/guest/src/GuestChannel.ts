@@ -79,7 +79,12 @@ const openSession = (dial: Effect.Effect<Duplex, ChannelBroken>) =>
     Effect.async<http2.ClientHttp2Session, ChannelBroken>((resume) => {
       const session = http2.connect("http://guest", {
         createConnection: () => socket,
-        settings: { enablePush: false, initialWindowSize: streamWindow, maxHeaderListSize: 16_384 },
+        settings: {
+          enablePush: false,
+          initialWindowSize: streamWindow,
+          maxFrameSize: 131_072,
+          maxHeaderListSize: 16_384
+        },
         maxSessionMemory: 64
       })
       const fail = (cause: unknown) => {

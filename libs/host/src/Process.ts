@@ -43,7 +43,10 @@ export interface SpawnOptions {
   /** Added to the clean environment; the daemon's own is not inherited (T-281). */
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly cwd?: string | undefined
-  /** In a session of its own: a signal to our terminal's group does not reach it, and it may outlive us. */
+  /**
+   * In a session of its own: a signal to our terminal's group does not reach it, and it may outlive us. Our signals reach it and
+   * all that it has started in that session.
+   */
   readonly detached?: boolean | undefined
   readonly stdin: "ignore" | "pipe"
   /** `tail` drains it and keeps the last 64 KiB. */
@@ -121,7 +124,12 @@ const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
     const stdoutTail = tailOf(options.stdout, child.stdout)
     const stderrTail = tailOf(options.stderr, child.stderr)
     const pid = child.pid ?? 0
-    const signal = (name: NodeJS.Signals) => Effect.sync(() => void child.kill(name))
+    const signal = (name: NodeJS.Signals) =>
+      Effect.sync(() => {
+        // Once it is reaped, its number may be another's.
+        if (child.exitCode !== null || child.signalCode !== null) return
+        sendSignal(options.detached === true ? -pid : pid, name)
+      })
     const ended = Deferred.await(exit)
     // A finalizer runs uninterruptibly, where a timeout would wait for what it gives up.
     const endsWithin = (patience: Duration.Duration) => Effect.timeoutOption(Effect.interruptible(ended), patience)
@@ -161,6 +169,14 @@ const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
       )
     }
   })
+
+const sendSignal = (target: number, name: NodeJS.Signals) => {
+  try {
+    process.kill(target, name)
+  } catch {
+    // Gone in this very moment, or another user's by now (a setuid program): there is nobody to signal.
+  }
+}
 
 interface Tail {
   readonly buffer: TailBuffer

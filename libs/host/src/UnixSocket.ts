@@ -58,6 +58,19 @@ export const probe = (path: string): Effect.Effect<"listening" | "refused" | "ab
     )
   })
 
+/** The flag of a socket that accepts, in the kernel's table: __SO_ACCEPTCON. */
+const accepts = "00010000"
+
+/**
+ * Whether somebody listens at the path, found without connecting: for a listener that serves one connection only. The file is
+ * there from bind(2) on, a moment before listen(2). Linux's /proc.
+ */
+export const isListening = (path: string): Effect.Effect<boolean> =>
+  Effect.map(
+    Effect.promise(() => fs.readFile("/proc/net/unix", "utf8").catch(() => "")),
+    (table) => table.split("\n").some((line) => line.endsWith(` ${path}`) && line.split(" ")[3] === accepts)
+  )
+
 /** Removes the file of a listener that has gone; anything else at the path, and another user's, is an error, and stays (T-258). */
 export const removeStale = (path: string): Effect.Effect<void, SocketFailed> =>
   Effect.gen(function* () {

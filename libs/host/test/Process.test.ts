@@ -18,7 +18,9 @@ const shell = (script: string, options: Partial<Process.SpawnOptions> = {}) =>
 
 /** Waits until the child has said that it is ready, which it does on stdout. */
 const says = (child: Process.Process, word: string) =>
-  Effect.repeat(child.stdoutTail, { until: (text) => text.includes(word), schedule: Schedule.spaced("1 millis") })
+  Effect.repeat(child.stdoutTail, { until: (text) => text.includes(word), schedule: Schedule.spaced("1 millis") }).pipe(
+    Effect.flatMap(() => child.stdoutTail)
+  )
 
 describe("Process", () => {
   it.scoped("gives the exit code and all of the output to any number of waiters", () =>
@@ -123,6 +125,24 @@ describe("Process", () => {
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(yield* child.exit, { code: null, signal: "SIGKILL" })
       assert.isFalse(existsSync(`/proc/${child.pid}`))
+    })
+  )
+
+  it.live("the end of a detached one is the end of all that it has started", () =>
+    Effect.gen(function* () {
+      let grandchild = 0
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const child = yield* shell("sleep 60 & echo $! ready; wait", { detached: true })
+          grandchild = Number.parseInt(yield* says(child, "ready"))
+          assert.isTrue(existsSync(`/proc/${grandchild}`))
+        })
+      )
+      // Its parent is gone: init reaps it, soon.
+      yield* Effect.repeat(ProcessTable.read(grandchild), {
+        until: Option.isNone,
+        schedule: Schedule.spaced("1 millis")
+      })
     })
   )
 

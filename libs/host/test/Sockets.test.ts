@@ -46,6 +46,10 @@ describe("UnixSocket", () => {
       assert.strictEqual(yield* UnixSocket.probe(at("live")), "listening")
       assert.strictEqual(yield* UnixSocket.probe(at("stale")), "refused")
       assert.strictEqual(yield* UnixSocket.probe(at("absent")), "absent")
+      assert.isTrue(yield* UnixSocket.isListening(at("live")))
+      for (const name of ["stale", "absent", "file", "link"]) {
+        assert.isFalse(yield* UnixSocket.isListening(at(name)), name)
+      }
       for (const name of ["file", "directory", "link", "dangling"]) {
         assert.strictEqual(yield* UnixSocket.probe(at(name)), "not-a-socket", name)
       }

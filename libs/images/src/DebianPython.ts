@@ -134,6 +134,8 @@ const startDebstrap = (
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
+      // mmdebstrap cleans up after itself when all of its processes are signalled, as a terminal's Ctrl+C does.
+      detached: true,
       // In namespaces of ours it is killed with all that it has started. A plain user's must remove its files itself.
       grace: words.includes("--kill-child") ? "0 seconds" : "10 seconds"
     })

@@ -58,16 +58,6 @@ export const checkHostPath = (
       catch: (cause) => refuse(String(cause), "check its mode")
     })
     if (!found.isDirectory()) return yield* refuse("it is not a directory", "share the directory that holds it")
-    yield* Effect.tryPromise({
-      try: () => fs.access(real, fs.constants.R_OK | fs.constants.X_OK),
-      catch: () => refuse("you may not read it", "check its owner and mode")
-    })
-    if (!readOnly) {
-      yield* Effect.tryPromise({
-        try: () => fs.access(real, fs.constants.W_OK),
-        catch: () => refuse("you may not write to it", `check its owner and mode, or share it read-only: ${path}:ro`)
-      })
-    }
     const ours = yield* resolved(own.home)
     const named = yield* resolved(own.workspaces)
     const isNamed = real.startsWith(`${named}/`) && !real.startsWith(`${named}/${temporaryPrefix}`)
@@ -85,6 +75,16 @@ export const checkHostPath = (
       !exceptions.some((one) => within(real, one) && real !== one)
     ) {
       return yield* refuse("it belongs to the system", "copy what the guest needs into a directory of your own")
+    }
+    yield* Effect.tryPromise({
+      try: () => fs.access(real, fs.constants.R_OK | fs.constants.X_OK),
+      catch: () => refuse("you may not read it", "check its owner and mode")
+    })
+    if (!readOnly) {
+      yield* Effect.tryPromise({
+        try: () => fs.access(real, fs.constants.W_OK),
+        catch: () => refuse("you may not write to it", `check its owner and mode, or share it read-only: ${path}:ro`)
+      })
     }
     return real
   })

@@ -1,7 +1,7 @@
 /**
  * virtiofsd: the vhost-user server that shares one directory with one guest, in a process of its own, confined by itself.
  */
-import { Process, ProcessTable } from "@aegis/host"
+import { Process, ProcessTable, UnixSocket } from "@aegis/host"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -44,7 +44,7 @@ export const serve = (options: VirtiofsdOptions): Effect.Effect<Process.Process,
     const died = Effect.flatMap(process.exit, () =>
       Effect.flatMap(process.stderrTail, (text) => failed(`virtiofsd ended: ${text.trim()}`))
     )
-    yield* Effect.raceFirst(appears(options.socketPath), died).pipe(
+    yield* Effect.raceFirst(listens(options.socketPath), died).pipe(
       Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => failed("virtiofsd did not listen within 10 s") })
     )
     return process
@@ -108,6 +108,9 @@ const userMapping =
         `--translate-gid=squash-guest:${everybody}`
       ]
 
-/** virtiofsd says nothing when it is ready: its socket's file is the sign, and it takes a few milliseconds. */
-const appears = (socket: string) =>
-  Effect.tryPromise(() => fs.lstat(socket)).pipe(Effect.retry(Schedule.spaced("2 millis")), Effect.orDie)
+/** virtiofsd says nothing when it is ready, and a connection would be taken for its VMM's. It takes a few milliseconds. */
+const listens = (socket: string) =>
+  Effect.repeat(UnixSocket.isListening(socket), {
+    until: (listening) => listening,
+    schedule: Schedule.spaced("2 millis")
+  })
