@@ -25,8 +25,8 @@ export default defineConfig({
           name: "vm",
           include: machines,
           sequence: { groupOrder: 1 },
-          testTimeout: 300_000,
-          hookTimeout: 600_000
+          testTimeout: 180_000,
+          hookTimeout: 240_000
         }
       }
     ]

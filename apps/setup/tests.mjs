@@ -119,7 +119,8 @@ const vitest = async (root, project, patterns) => {
   fs.rmSync(file, { force: true })
   const args = [
     `--project=${project}`,
-    "--reporter=default",
+    // Where a file takes minutes, each test is shown when it ends.
+    `--reporter=${project === "vm" ? "verbose" : "default"}`,
     "--reporter=json",
     `--outputFile.json=${file}`,
     // A pattern need not have tests in both projects.

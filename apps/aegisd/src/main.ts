@@ -9,10 +9,12 @@ import { BackendChoice, VerdictCache } from "@aegis/vm"
 import * as Libkrun from "@aegis/vm-libkrun"
 import * as Qemu from "@aegis/vm-qemu"
 import { Workspaces } from "@aegis/workspaces"
+import type { Teardown } from "@effect/platform/Runtime"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import { realpathSync } from "node:fs"
 import * as path from "node:path"
@@ -48,6 +50,10 @@ process.on("SIGUSR1", () => undefined)
 process.on("SIGPIPE", () => undefined)
 process.on("SIGHUP", () => undefined)
 
+/** What was interrupted has not made the file system: whoever waits for it must not take it for a success. */
+const failWhenInterrupted: Teardown = (exit, onExit) =>
+  onExit(Exit.isSuccess(exit) ? 0 : Exit.isInterrupted(exit) ? 130 : 1)
+
 const [command, ...rest] = process.argv.slice(2)
 
 if (command === undefined) {
@@ -58,5 +64,8 @@ if (command === undefined) {
   NodeRuntime.runMain(Layer.launch(served), { disablePrettyLogger: true })
 } else {
   const rootfs = Layer.provideMerge(BaseRootfs.layer, platform)
-  NodeRuntime.runMain(Effect.provide(ensureRootfs([command, ...rest]), rootfs), { disableErrorReporting: true })
+  NodeRuntime.runMain(Effect.provide(ensureRootfs([command, ...rest]), rootfs), {
+    disableErrorReporting: true,
+    teardown: failWhenInterrupted
+  })
 }

@@ -157,7 +157,7 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
           stream.once("close", () => resume(Effect.void))
           stream.resume()
           stream.end()
-        }).pipe(Effect.timeoutOption("2 seconds"))
+        }).pipe(Effect.interruptible, Effect.timeoutOption("2 seconds"))
       )
       return (bytes: Uint8Array) =>
         Effect.async<void, ChannelBroken>((resume) => {

@@ -103,6 +103,8 @@ export const make = (options: {
           // A guest that is gone before it has answered is on its way down as well.
           yield* Effect.ignore(guest.shutdown(grace)).pipe(
             Effect.zipRight(Fiber.await(fiber)),
+            // A timeout interrupts, so what it bounds must be interruptible, also here.
+            Effect.interruptible,
             Effect.timeoutOption(Duration.sum(grace, lastGrace))
           )
         }

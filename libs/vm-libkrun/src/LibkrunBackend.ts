@@ -3,6 +3,7 @@
  */
 import { BackendUnavailable, BootFailed } from "@aegis/domain"
 import { AegisPaths, Process, ProcessTable } from "@aegis/host"
+import { vmmCommand } from "@aegis/native-bridge/Privileges"
 import { awaitGuest, runDirectory, type Vm, type VmBackend, vmEnd } from "@aegis/vm"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -28,10 +29,14 @@ export const make = Effect.gen(function* () {
 
   const spare = yield* Spare.make(
     Effect.gen(function* () {
-      const { libkrun, libkrunfw, vmm } = yield* Effect.orDie(parts)
+      const { libkrun, libkrunfw, setpriv, vmm } = yield* Effect.orDie(parts)
       const process = yield* Process.spawn({
-        command: globalThis.process.execPath,
-        args: [vmm],
+        ...vmmCommand({
+          node: globalThis.process.execPath,
+          script: vmm,
+          root: globalThis.process.getuid?.() === 0,
+          setpriv
+        }),
         detached: true,
         stdin: "pipe",
         stdout: "tail",

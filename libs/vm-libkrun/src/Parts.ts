@@ -6,11 +6,14 @@ import { AegisPaths } from "@aegis/host"
 import { kvmDevice, productPart } from "@aegis/vm"
 import { libraryOverrides, locateLibraries } from "@aegis/native-bridge/Libraries"
 import * as Effect from "effect/Effect"
+import { existsSync } from "node:fs"
 
 export interface LibkrunParts {
   readonly libkrun: string
   readonly libkrunfw: string
   readonly vmm: string
+  /** util-linux's setpriv, where it is installed: it holds all of root's threads to what a VM needs. */
+  readonly setpriv: string | undefined
   readonly harness: string
   /** A directory with nothing but mount points: the guest's first root. */
   readonly root: string
@@ -29,5 +32,6 @@ export const findParts: Effect.Effect<LibkrunParts, BackendUnavailable, AegisPat
     productPart("libkrun", `${product}/guest/aegis-harness`),
     productPart("libkrun", `${product}/guest/root`)
   ])
-  return { libkrun: libkrun.path, libkrunfw: libkrunfw.path, vmm, harness, root }
+  const setpriv = existsSync("/usr/bin/setpriv") ? "/usr/bin/setpriv" : undefined
+  return { libkrun: libkrun.path, libkrunfw: libkrunfw.path, vmm, harness, root, setpriv }
 })

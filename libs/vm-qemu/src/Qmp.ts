@@ -13,15 +13,16 @@ import * as Stream from "effect/Stream"
 /** The socket is gone, or what came from it is not QMP (T-240). */
 export class QmpFailed extends Data.TaggedError("QmpFailed")<{ readonly message: string }> {}
 
+/** A field of type unknown may be absent, so the answer, which has no other, is tried last. */
 const Message = Schema.parseJson(
   Schema.Union(
-    Schema.Struct({ QMP: Schema.Unknown }),
-    Schema.Struct({ return: Schema.Unknown }),
-    Schema.Struct({ error: Schema.Struct({ class: Schema.String, desc: Schema.String }) }),
     Schema.Struct({
       event: Schema.String,
       data: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
-    })
+    }),
+    Schema.Struct({ error: Schema.Struct({ class: Schema.String, desc: Schema.String }) }),
+    Schema.Struct({ QMP: Schema.Struct({ version: Schema.Record({ key: Schema.String, value: Schema.Unknown }) }) }),
+    Schema.Struct({ return: Schema.Unknown })
   )
 )
 type Message = typeof Message.Type
