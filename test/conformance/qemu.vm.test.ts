@@ -9,7 +9,7 @@ import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { busyboxDisk } from "../product/busyboxDisk.ts"
 import { dist } from "../product/Product.ts"
-import { conformance } from "./suite.ts"
+import { conformance } from "./conformance.ts"
 
 const home = mkdtempSync(path.join(tmpdir(), "aegis-qemu-"))
 const rootDisk = path.join(home, "busybox.ext4")

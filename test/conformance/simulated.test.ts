@@ -1,7 +1,7 @@
 import { simulatedBackend, type SimulatedProcess } from "@aegis/vm"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { conformance } from "./suite.ts"
+import { conformance } from "./conformance.ts"
 
 type Script = (process: SimulatedProcess) => Effect.Effect<number | { readonly signal: number }>
 

@@ -1,0 +1,146 @@
+import { buildSync } from "esbuild"
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { runInTestbed } from "../../testbed/testbed.mjs"
+import { conformanceCases } from "../conformance/suite.ts"
+import { busyboxDisk } from "../product/busyboxDisk.ts"
+import { dist } from "../product/Product.ts"
+import * as Effect from "effect/Effect"
+
+/**
+ * libkrun on a machine whose /dev/kvm works: all of it in one boot, since a boot and Node's first start are what costs.
+ */
+describe("libkrun in the testbed", () => {
+  const scratch = mkdtempSync(path.join(tmpdir(), "aegis-libkrun-"))
+  let output = ""
+  let exitCode: number | undefined
+
+  beforeAll(async () => {
+    busyboxDisk(path.join(scratch, "busybox.ext4"))
+    buildSync({
+      entryPoints: [path.join(import.meta.dirname, "../conformance/libkrun.main.ts")],
+      bundle: true,
+      platform: "node",
+      format: "cjs",
+      target: "node20",
+      external: ["koffi", "msgpackr-extract"],
+      outfile: path.join(scratch, "conformance.cjs")
+    })
+    const base = path.join(scratch, "base-rootfs")
+    mkdirSync(base)
+    const result = await runInTestbed({
+      script: job,
+      timeoutMs: 1_500_000,
+      dataSize: 2 * 1024 ** 3,
+      files: [
+        { from: dist, to: "/opt/aegis" },
+        { from: scratch, to: "/opt/test" }
+      ]
+    })
+    output = result.output
+    exitCode = result.exitCode
+  }, 1_800_000)
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }))
+
+  const section = (name: string) => output.split(`== ${name}\n`)[1]?.split("\n== ")[0] ?? ""
+
+  const cases = conformanceCases({
+    backend: Effect.die("only its titles"),
+    rootDisk: "",
+    runDirectory: "",
+    patience: 1
+  })
+  it.each(cases.map(({ title }) => title))("conformance: %s", (title) => {
+    const line = output.split("\n").find((one) => one.startsWith(`ok ${title}`) || one.startsWith(`not ok ${title}`))
+    assert.strictEqual(line, `ok ${title}`, output.slice(-4000))
+  })
+
+  it("aegis run prints hello from a libkrun guest, whose kernel is libkrunfw's", () => {
+    assert.match(section("hello"), /^hello from aegis\n6\.\d+\.\d+\nrc 0$/, output)
+  })
+
+  it("S-047 D-22 status names libkrun, and doctor what the probe saw", () => {
+    assert.match(section("status"), /^aegisd: running\nbackend: libkrun$/, output)
+    assert.match(section("doctor"), /libkrun\/kvm +works: a guest answered in \d+ ms/, output)
+  })
+
+  it("S-066 the exit code comes through", () => {
+    assert.strictEqual(section("exit"), "rc 42")
+  })
+
+  it("S-062 /workspace is a directory of the host, gone afterwards", () => {
+    assert.strictEqual(section("workspace"), "written\nrc 0\nleft: ")
+  })
+
+  it("S-063 a directory of the host is shared both ways", () => {
+    assert.strictEqual(section("shared"), "from the host\nrc 0\nfrom the guest")
+  })
+
+  it("S-024 what is not writable is not", () => {
+    assert.match(section("readonly"), /Read-only file system\nrc [1-9]/)
+  })
+
+  it("T-215 kill -9 of the VMM ends the run, and leaves nothing", () => {
+    assert.match(section("killed"), /error: .*SIGKILL[^]*rc 125\nleft: $/)
+  })
+
+  it("E14 the VM's process has no capability that a VM does not need, and its configuration is in neither argv nor environment", () => {
+    assert.match(section("confined"), /NoNewPrivs:\t1/)
+    assert.notMatch(section("confined"), /CapEff:\t[0-9a-f]*[1-9a-f][0-9a-f]{8}\b/)
+    assert.include(section("confined"), "argv clean")
+  })
+
+  it("S-041 down ends the daemon and leaves no process", () => {
+    assert.match(section("down"), /aegisd stopping \(pid \d+\)\naegisd stopped\nprocesses: 0/)
+  })
+
+  it("the job ended as a whole", () => {
+    assert.strictEqual(exitCode, 0, output.slice(-4000))
+  })
+})
+
+const job = String.raw`
+cd /tmp
+export PATH=/opt/aegis:$PATH AEGIS_BACKEND=libkrun AEGIS_BOOT_TIMEOUT=120 AEGIS_UP_TIMEOUT=120
+mkdir -p $AEGIS_HOME/base-rootfs
+cp /opt/test/busybox.ext4 $AEGIS_HOME/base-rootfs/rootfs.ext4
+echo '{"variant":"debian-python","source":"busybox","digest":"sha256:0","bytes":1,"createdAt":"2026-01-01T00:00:00.000Z"}' > $AEGIS_HOME/base-rootfs/rootfs.json
+left() { echo "left: $(ls $AEGIS_HOME/data/run $AEGIS_HOME/data/workspaces 2>/dev/null | grep -vE '^$|:$' | tr '\n' ' ')"; }
+aegis up
+echo "== hello"
+aegis run -- sh -c 'echo hello from aegis; uname -r'; echo "rc $?"
+echo "== status"
+aegis status
+echo "== doctor"
+aegis doctor
+echo "== exit"
+aegis run -- sh -c 'exit 42'; echo "rc $?"
+echo "== workspace"
+aegis run -- sh -c 'touch /workspace/x && echo written'; echo "rc $?"
+left
+echo "== shared"
+mkdir $TESTBED_DATA/ws; echo "from the host" > $TESTBED_DATA/ws/in
+aegis run --workspace $TESTBED_DATA/ws -- sh -c 'cat in; echo from the guest > out'; echo "rc $?"
+cat $TESTBED_DATA/ws/out
+echo "== readonly"
+aegis run -- touch /etc/x 2>&1; echo "rc $?"
+echo "== killed"
+(aegis run -- sh -c 'echo up; sleep 1000' > /tmp/out 2>&1; echo "rc $?" >> /tmp/out) &
+while ! grep -q up /tmp/out 2>/dev/null; do sleep 0.2; done
+pid=$(cat $AEGIS_HOME/data/run/*/vmm.pid | cut -d' ' -f1)
+{ echo "== confined"; cat /proc/$pid/status | grep -E 'NoNewPrivs|CapEff'; cat /proc/$pid/cmdline /proc/$pid/environ | tr '\0' ' ' | grep -qE 'channel.sock|rootfs|sleep' || echo "argv clean"; } > /tmp/confined
+kill -9 $pid
+wait
+sleep 1
+cat /tmp/out | grep -v '^up$'
+left
+cat /tmp/confined
+echo "== down"
+aegis down
+sleep 1
+echo "processes: $(pgrep -c -f 'opt/aegis/aegis')"
+echo "== conformance"
+NODE_PATH=/opt/aegis/node_modules node /opt/test/conformance.cjs /opt/aegis $TESTBED_DATA/c /opt/test/busybox.ext4
+`
