@@ -186,7 +186,8 @@ describe("aegis run, against the real daemon and a real guest", () => {
     const running = await whileRunning("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done")
     running.child.kill("SIGINT")
     const done = await running.ended
-    assert.deepStrictEqual([done.code, done.stdout, done.stderr], [130, "up\nbye\n", "\nStopping instance...\n"])
+    assert.deepStrictEqual([done.code, done.stdout], [130, "up\nbye\n"])
+    assert.match(done.stderr, /^\nStopping instance\.\.\.\n/)
     assert.deepStrictEqual(await aegis.left(), [])
   })
 
@@ -231,17 +232,20 @@ describe("aegis run, against the real daemon and a real guest", () => {
     assert.include(done.stderr, "virtiofsd")
   })
 
-  it.each([
-    ["T-230 a guest that reboots itself", "echo up; sync; echo b > /proc/sysrq-trigger; sleep 100"],
-    ["T-225 a guest whose kernel panics", "echo up; echo c > /proc/sysrq-trigger; sleep 100"],
-    [
-      "T-210 a guest whose PID 1 is killed from inside",
-      "echo up; kill -KILL 1; kill -SEGV 1; python3 -c 'import os; os.kill(1, 6)'; sleep 2; echo b > /proc/sysrq-trigger; sleep 100"
-    ]
-  ])("%s ends the run with 125", async (_, script) => {
-    const done = await sh(script)
-    assert.strictEqual(done.code, 125, done.stderr)
-    assert.strictEqual(done.stdout, "up\n")
+  it("T-230 a guest that reboots itself ends the run with 125", async () => {
+    // reboot(2) by its number: RB_AUTOBOOT with its two magic words.
+    const script = `import ctypes
+print("up", flush=True)
+ctypes.CDLL(None).syscall(169, 0xfee1dead, 672274793, 0x1234567, None)`
+    const done = await aegis.run(["run", "--", "python3", "-c", script])
+    assert.deepStrictEqual([done.code, done.stdout], [125, "up\n"])
+    assert.match(done.stderr, /^error: .*guest-reset/)
+  })
+
+  it("T-210 T-225 a guest whose PID 1 is killed panics, and ends the run with 125 and its console's last lines", async () => {
+    const done = await sh("echo up; kill -KILL 1; sleep 0.2; echo unharmed; kill -SEGV 1; sleep 100")
+    assert.deepStrictEqual([done.code, done.stdout], [125, "up\nunharmed\n"])
+    assert.match(done.stderr, /^error: [^]*console[^]*SIGSEGV|rip/)
   })
 
   it("T-16 a reader that closes the pipe ends the run quietly", async () => {

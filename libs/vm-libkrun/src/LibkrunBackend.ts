@@ -4,7 +4,7 @@
 import { BackendUnavailable, BootFailed } from "@aegis/domain"
 import { AegisPaths, Process, ProcessTable } from "@aegis/host"
 import { vmmCommand } from "@aegis/native-bridge/Privileges"
-import { awaitGuest, runDirectory, type Vm, type VmBackend, vmEnd } from "@aegis/vm"
+import { awaitGuest, runDirectory, type Vm, type VmBackend, watchVm } from "@aegis/vm"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -79,7 +79,7 @@ export const make = Effect.gen(function* () {
       pid: vmm.pid,
       rootDevice,
       workspaceTag: spec.workspace === undefined ? undefined : workspaceTag,
-      ended: vmEnd(vmm, []),
+      ended: yield* watchVm(vmm, []),
       consoleTail: vmm.stdoutTail,
       pause: vmm.signal("SIGSTOP"),
       resume: vmm.signal("SIGCONT")

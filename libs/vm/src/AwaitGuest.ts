@@ -5,6 +5,7 @@ import { BootFailed, BootTimeout } from "@aegis/domain"
 import { ChannelBroken, connect, type GuestChannel } from "@aegis/guest"
 import { type Process, UnixSocket } from "@aegis/host"
 import type { Duplex } from "node:stream"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -51,19 +52,27 @@ export const awaitGuest = (
     )
   })
 
-/** When the VMM's process ends, or a helper without which its guest cannot go on: then the VMM is ended too (T-242). */
-export const vmEnd = (
+/**
+ * Watches the VMM from now on. What it gives succeeds when the VMM's process has ended; a helper that ends, and without which its
+ * guest cannot go on, ends the VMM (T-242), whether anybody waits for that or not.
+ */
+export const watchVm = (
   vmm: Process.Process,
   helpers: ReadonlyArray<{ readonly name: string; readonly process: Process.Process }>
-): Effect.Effect<VmEnd> =>
-  helpers.reduce(
-    (ended, { name, process }) =>
-      Effect.raceFirst(
-        ended,
-        process.exit.pipe(
-          Effect.zipLeft(vmm.signal("SIGKILL")),
-          Effect.map((status) => ({ cause: `${name}: ${endInWords(status)}` }))
-        )
-      ),
-    Effect.map(vmm.exit, (status): VmEnd => ({ cause: endInWords(status) }))
-  )
+): Effect.Effect<Effect.Effect<VmEnd>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const end = yield* Deferred.make<VmEnd>()
+    const ended = Effect.map(vmm.exit, (status): VmEnd => ({ cause: endInWords(status) }))
+    const without = (helper: (typeof helpers)[number]) =>
+      Effect.gen(function* () {
+        const status = yield* helper.process.exit
+        // A helper also ends because its VM has: then the VMM is on its way out, and says so itself.
+        const own = yield* Effect.timeoutOption(ended, "200 millis")
+        if (Option.isSome(own)) return own.value
+        yield* vmm.signal("SIGKILL")
+        return { cause: `${helper.name}: ${endInWords(status)}` }
+      })
+    const first = Effect.raceAll([ended, ...helpers.map(without)])
+    yield* Effect.forkScoped(Effect.flatMap(first, (ended) => Deferred.succeed(end, ended)))
+    return Deferred.await(end)
+  })
