@@ -54,7 +54,7 @@ describe("the daemon's life", () => {
     const done = await aegis.run(["instance", "list"])
     assert.deepStrictEqual(
       [done.code, done.stderr],
-      [69, "error: aegisd is not running. Run 'aegis up' first.\n  try: aegis up\n"]
+      [1, "error: aegisd is not running. Run 'aegis up' first.\n  try: aegis up\n"]
     )
     assert.strictEqual((await aegis.run(["run", "--", "true"])).code, 125)
   })

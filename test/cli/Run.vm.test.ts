@@ -243,7 +243,7 @@ ctypes.CDLL(None).syscall(169, 0xfee1dead, 672274793, 0x1234567, None)`
   })
 
   it("T-210 T-225 a guest whose PID 1 is killed panics, and ends the run with 125 and its console's last lines", async () => {
-    const done = await sh("echo up; kill -KILL 1; sleep 0.2; echo unharmed; kill -SEGV 1; sleep 100")
+    const done = await sh("echo up; kill -KILL 1; sleep 0.2; echo unharmed; sleep 1; kill -SEGV 1; sleep 100")
     assert.deepStrictEqual([done.code, done.stdout], [125, "up\nunharmed\n"])
     assert.match(done.stderr, /^error: [^]*console[^]*SIGSEGV|rip/)
   })

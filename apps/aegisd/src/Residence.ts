@@ -13,6 +13,8 @@ export const residence = Layer.scopedDiscard(
     const paths = yield* AegisPaths
     yield* Effect.forEach([paths.home, paths.data, paths.workspaces, paths.run], Directories.ensurePrivate)
     yield* Lock.acquire(paths.lockFile)
+    // A number that a dead daemon left may be somebody else's by now; ours comes when we serve.
+    yield* Effect.promise(() => fs.rm(paths.pidFile, { force: true }))
     yield* endOrphans(paths.run)
     yield* Effect.flatMap(Workspaces, (workspaces) => workspaces.sweep)
   })

@@ -14,7 +14,6 @@ import {
 import { Instances } from "@aegis/instances"
 import { BackendChoice } from "@aegis/vm"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
-import { HttpApiDecodeError } from "@effect/platform/HttpApiError"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
@@ -74,22 +73,28 @@ const workspaceOf = (text: string | undefined) => {
   )
 }
 
-const isDecodeError = Schema.is(HttpApiDecodeError)
+const DecodeErrorBody = Schema.parseJson(
+  Schema.Struct({ _tag: Schema.Literal("HttpApiDecodeError"), message: Schema.String })
+)
 
-/** What a schema refused becomes the body every other error has (contract D-15). */
-const decodeErrors = HttpLayerRouter.middleware(
-  (handler) =>
-    Effect.catchIf(handler, isDecodeError, ({ message }) =>
-      HttpServerResponse.schemaJson(RestErrorBody)(
-        {
-          error: message,
-          code: "InvalidArgument",
-          remedy: "the message names the field; GET /v1/openapi.json describes them"
-        },
-        { status: 400 }
-      )
-    ),
-  { global: false }
+/** What a schema refused gets the body every other error has (contract D-15). The HTTP API has encoded it before we see it. */
+const decodeErrors = HttpLayerRouter.middleware((handler) =>
+  Effect.flatMap(handler, (response) => {
+    if (response.status !== 400 || response.body._tag !== "Uint8Array") return Effect.succeed(response)
+    return Schema.decode(DecodeErrorBody)(Buffer.from(response.body.body).toString("utf8")).pipe(
+      Effect.flatMap(({ message }) =>
+        HttpServerResponse.schemaJson(RestErrorBody)(
+          {
+            error: message,
+            code: "InvalidArgument",
+            remedy: "the message names the field; GET /v1/openapi.json describes all"
+          },
+          { status: 400 }
+        )
+      ),
+      Effect.orElseSucceed(() => response)
+    )
+  })
 )
 
 export const rest = HttpLayerRouter.addHttpApi(RestApi, { openapiPath: "/v1/openapi.json" }).pipe(

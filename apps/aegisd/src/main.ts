@@ -44,6 +44,9 @@ const daemon = pidFile.pipe(
   Layer.provide(residence.pipe(Layer.provide(Workspaces.layer)))
 )
 
+// Sockets and files are this user's alone from their first moment, whatever umask we were started with (T-278).
+process.umask(0o077)
+
 // SIGUSR1 would open Node's inspector on a TCP port to whoever may signal us (T-262).
 process.on("SIGUSR1", () => undefined)
 // A client that goes away, a pipe that breaks: never the end of the daemon.
