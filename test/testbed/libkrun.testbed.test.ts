@@ -121,9 +121,9 @@ echo "== workspace"
 aegis run -- sh -c 'touch /workspace/x && echo written'; echo "rc $?"
 left
 echo "== shared"
-mkdir $TESTBED_DATA/ws; echo "from the host" > $TESTBED_DATA/ws/in
-aegis run --workspace $TESTBED_DATA/ws -- sh -c 'cat in; echo from the guest > out'; echo "rc $?"
-cat $TESTBED_DATA/ws/out
+mkdir -p /srv/ws; echo "from the host" > /srv/ws/in
+aegis run --workspace /srv/ws -- sh -c 'cat in; echo from the guest > out'; echo "rc $?"
+cat /srv/ws/out
 echo "== readonly"
 aegis run -- touch /etc/x 2>&1; echo "rc $?"
 echo "== killed"

@@ -17,6 +17,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { bootLimit } from "./BootLimit.ts"
 import type { VmBackend } from "./VmBackend.ts"
 import { VerdictCache } from "./VerdictCache.ts"
 
@@ -28,10 +29,11 @@ export const BackendSetting = Config.literal(
 )("AEGIS_BACKEND").pipe(Config.withDefault("auto"))
 
 /**
- * How long a probe guest may take. A hypervisor that works boots it in a fraction of a second, one that is itself emulated in
- * three; emulation depends on nothing but how busy the machine is.
+ * How long a hypervisor's probe guest may take while there is something else to try. One that works boots it in a fraction of a
+ * second, one that is itself emulated in a few. The last resort has the time that any guest has, and at least a minute.
  */
-const probeLimit = (accelerator: Accelerator) => Duration.seconds(accelerator === "tcg" ? 60 : 15)
+const patience = Duration.seconds(15)
+const lastPatience = Duration.seconds(60)
 
 export class BackendChoice extends Context.Tag("@aegis/vm/BackendChoice")<
   BackendChoice,
@@ -97,9 +99,11 @@ interface Trial {
   readonly acceleratorFailed: boolean
 }
 
-const tryToBoot = (candidate: VmBackend): Effect.Effect<Trial> => {
+const tryToBoot = (candidate: VmBackend, last: boolean): Effect.Effect<Trial> =>
+  Effect.flatMap(bootLimit, (boot) => bootProbe(candidate, last ? Duration.max(boot, lastPatience) : patience))
+
+const bootProbe = (candidate: VmBackend, limit: Duration.Duration): Effect.Effect<Trial> => {
   const { accelerator, name: backend } = candidate
-  const limit = probeLimit(accelerator)
   const spec = { id: `probe-${backend}-${accelerator}`, memoryMib: MemoryMib.make(128), vcpus: defaultVcpus }
   return candidate.present.pipe(
     Effect.zipRight(Effect.scoped(candidate.boot(spec))),
