@@ -2,14 +2,7 @@
  * Which backend is used, and why. Chosen by booting a tiny guest, never by looking at a device node: `/dev/kvm` may exist,
  * open and create VMs, and still never run one.
  */
-import {
-  type Accelerator,
-  BackendUnavailable,
-  BackendVerdict,
-  defaultVcpus,
-  MemoryMib,
-  ProbeAttempt
-} from "@aegis/domain"
+import { BackendUnavailable, BackendVerdict, defaultVcpus, MemoryMib, ProbeAttempt } from "@aegis/domain"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -84,7 +77,7 @@ const probe = (candidates: ReadonlyArray<VmBackend>, forced: boolean) =>
       const known = dead.get(accelerator)
       const { attempt, acceleratorFailed } =
         known === undefined
-          ? yield* tryToBoot(candidate)
+          ? yield* tryToBoot(candidate, candidate === candidates.at(-1))
           : { attempt: notTried(candidate, known), acceleratorFailed: false }
       attempts.push(attempt)
       if (attempt.works) return new BackendVerdict({ chosen: { backend, accelerator }, forced, attempts })
