@@ -74,12 +74,14 @@ export const until = async <A>(
   }
 }
 
+/** Where the build keeps what it made, by content. */
+export const buildCache =
+  process.env["AEGIS_BUILD_CACHE"] ??
+  path.join(process.env["XDG_CACHE_HOME"] ?? path.join(homedir(), ".cache"), "aegis-build")
+
 /** The base root file system for tests, made once by the product itself and kept beside the build's other results. */
 const baseRootfs = async (): Promise<string> => {
-  const cache =
-    process.env["AEGIS_BUILD_CACHE"] ??
-    path.join(process.env["XDG_CACHE_HOME"] ?? path.join(homedir(), ".cache"), "aegis-build")
-  const home = path.join(cache, "test-home")
+  const home = path.join(buildCache, "test-home")
   if (!existsSync(path.join(home, "base-rootfs", "rootfs.json"))) {
     const made = await start(path.join(dist, "aegisd"), ["rootfs", "ensure"], { env: { AEGIS_HOME: home } }).ended
     if (made.code !== 0) throw new Error(`the base root file system could not be made: ${made.stdout}${made.stderr}`)

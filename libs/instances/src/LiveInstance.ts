@@ -82,6 +82,8 @@ export const make = (options: {
         yield* Deferred.succeed(running, vm)
         yield* events.offer(new Started({ bootMillis: (yield* Clock.currentTimeMillis) - begun }))
         const reason = yield* pump(vm, (output) => events.offerAll(output))
+        const took = (yield* Clock.currentTimeMillis) - begun
+        yield* Effect.logInfo(`${id} ended ${took} ms after it was asked for: ${reason._tag}`)
         return stopping ? new Stopped() : reason
       }).pipe(
         Effect.tap((reason) => events.offer(new Ended({ reason }))),

@@ -117,7 +117,7 @@ const bootProbe = (candidate: VmBackend, limit: Duration.Duration): Effect.Effec
           backend,
           accelerator,
           works: false,
-          evidence: error.message,
+          evidence: error._tag === "BackendUnavailable" ? error.reason : error.message,
           remedy: error._tag === "BackendUnavailable" ? error.remedy : noAccelerator(accelerator)
         }),
         acceleratorFailed: error._tag !== "BackendUnavailable"
