@@ -38,7 +38,11 @@ const utf8 = new TextDecoder("utf-8", { fatal: true })
  * complete. Holds at most one incomplete frame. After a violation the decoder must not be used again.
  */
 export class FrameDecoder {
-  #pending: Buffer = Buffer.alloc(0)
+  /** What has come of the next frame, in pieces: they are joined once, when all of it is there. */
+  #pieces: Array<Uint8Array> = []
+  #held = 0
+  /** How many bytes must be held before there is anything to decide. */
+  #needed = headerBytes
   #next: bigint
   #ended = false
 
@@ -48,28 +52,35 @@ export class FrameDecoder {
   }
 
   push(bytes: Uint8Array): Either.Either<ReadonlyArray<Frame>, GuestProtocolViolation> {
+    if (bytes.length === 0) return Either.right([])
+    if (this.#ended) return violation("bytes after the exit event")
+    this.#pieces.push(bytes)
+    this.#held += bytes.length
+    if (this.#held < this.#needed) return Either.right([])
+    const [only] = this.#pieces
     const buffer =
-      this.#pending.length === 0
-        ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-        : Buffer.concat([this.#pending, bytes])
+      this.#pieces.length === 1 && only !== undefined
+        ? Buffer.from(only.buffer, only.byteOffset, only.byteLength)
+        : Buffer.concat(this.#pieces)
     const frames: Array<Frame> = []
     let offset = 0
+    this.#needed = headerBytes
     while (buffer.length - offset >= headerBytes) {
       const length = buffer.readUInt32BE(offset)
-      const type = buffer[offset + 4]
-      const limit = type === 3 ? maxEventBytes : maxOutputBytes
+      const limit = buffer[offset + 4] === 3 ? maxEventBytes : maxOutputBytes
       if (length > limit) return violation(`a frame of ${length} bytes; at most ${limit} are allowed`)
-      if (buffer.length - offset < headerBytes + length) break
-      const frame = this.#frame(
-        buffer.subarray(offset, offset + headerBytes),
-        buffer.subarray(offset + headerBytes, offset + headerBytes + length)
-      )
+      this.#needed = headerBytes + length
+      if (buffer.length - offset < this.#needed) break
+      const payload = buffer.subarray(offset + headerBytes, offset + this.#needed)
+      const frame = this.#frame(buffer.subarray(offset, offset + headerBytes), payload)
       if (Either.isLeft(frame)) return Either.left(frame.left)
       frames.push(frame.right)
-      offset += headerBytes + length
+      offset += this.#needed
+      this.#needed = headerBytes
     }
-    this.#pending = buffer.subarray(offset)
-    if (this.#ended && this.#pending.length > 0) return violation("bytes after the exit event")
+    this.#held = buffer.length - offset
+    this.#pieces = this.#held === 0 ? [] : [buffer.subarray(offset)]
+    if (this.#ended && this.#held > 0) return violation("bytes after the exit event")
     return Either.right(frames)
   }
 
