@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -129,12 +130,20 @@ describe("Workspaces", () => {
     }).pipe(Effect.provide(live))
   )
 
-  it.effect.skipIf(process.getuid?.() === 0)("T-139 one that cannot be written is refused unless it is read-only", () =>
+  it.scoped("T-139 one that cannot be written is refused unless it is read-only", () =>
     Effect.gen(function* () {
       const closed = directory("closed")
-      fs.chmodSync(closed, 0o500)
+      const root = process.getuid?.() === 0
+      if (root) {
+        // Modes do not hold root; a read-only mount does.
+        yield* Effect.acquireRelease(
+          Effect.sync(() => execFileSync("mount", ["-t", "tmpfs", "-o", "ro", "none", closed])),
+          () => Effect.sync(() => execFileSync("umount", [closed]))
+        )
+      } else fs.chmodSync(closed, 0o500)
       yield* refused(closed, "may not write")
       yield* Effect.scoped(acquire(id, hostPath(closed, true)))
+      if (root) return
       fs.chmodSync(closed, 0)
       yield* refused(closed, "may not read")
     }).pipe(Effect.provide(live))
