@@ -31,6 +31,7 @@ export const demo = async (root, progress) => {
     const code = await exitCode(aegis, ["run", "--", "echo", "hello from aegis"], { foreground: true, inherit: true })
     if (code !== 0) throw new SetupError(`aegis run failed with exit code ${code}`, "npm run aegis -- doctor")
   } finally {
-    if (!/already running/.test(up.said)) await aside(["down"])
+    // Without a word: the last thing on the terminal is what the guest said.
+    if (!/already running/.test(up.said)) await exitCode(aegis, ["down"], { onOutput: () => undefined })
   }
 }
