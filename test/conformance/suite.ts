@@ -11,7 +11,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
@@ -63,13 +62,18 @@ const exitOf = (frames: ReadonlyArray<Frame>) => {
   return last?._tag === "Exit" ? last.event : undefined
 }
 
-const runIn = (vm: Vm, argv: BootMessage["argv"], more: Partial<BootMessage> = {}) =>
+/** Boots the command, feeds it `input` when there is some, and collects what it says. */
+const runIn = (vm: Vm, argv: BootMessage["argv"], more: Partial<BootMessage> = {}, input?: Uint8Array) =>
   Effect.scoped(
     Effect.gen(function* () {
-      yield* vm.guest.boot(message(vm, argv, more))
+      yield* vm.guest.boot(message(vm, argv, input === undefined ? more : { ...more, stdin: "pipe" }))
+      if (input !== undefined) yield* Effect.forkScoped(feed(vm, input))
       return yield* Effect.flatMap(vm.guest.events(0n), collect)
     })
   )
+
+/** Writes and closes the command's standard input, which exists once `boot` has succeeded. */
+const feed = (vm: Vm, bytes: Uint8Array) => Effect.scoped(Effect.flatMap(vm.guest.stdin, (write) => write(bytes)))
 
 export interface ConformanceCase {
   readonly title: string
@@ -110,13 +114,9 @@ export const conformanceCases = (options: ConformanceOptions): ReadonlyArray<Con
     "bytes are bytes: every value, no newline at the end",
     Effect.gen(function* () {
       const vm = yield* boot(options, "bytes")
-      const frames = yield* runIn(vm, shell("cat"), { stdin: "pipe" }).pipe(
-        Effect.zipLeft(feed(vm, Buffer.from(Array.from({ length: 256 }, (_, i) => i))), { concurrent: true })
-      )
-      assert.deepStrictEqual(
-        [...bytesOf(frames)],
-        Array.from({ length: 256 }, (_, i) => i)
-      )
+      const every = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
+      const frames = yield* runIn(vm, shell("cat"), {}, every)
+      assert.deepStrictEqual([...bytesOf(frames)], [...every])
     })
   )
 
@@ -260,15 +260,6 @@ export const conformanceCases = (options: ConformanceOptions): ReadonlyArray<Con
   )
   return cases
 }
-
-const feed = (vm: Vm, bytes: Uint8Array) => Effect.scoped(Effect.flatMap(retryUntilBooted(vm), (write) => write(bytes)))
-
-/** Standard input exists once the command does: a caller that runs beside `boot` may be early. */
-const retryUntilBooted = (vm: Vm) =>
-  vm.guest.health.pipe(
-    Effect.repeat({ until: ({ state }) => state !== "waiting", schedule: Schedule.spaced("20 millis") }),
-    Effect.zipRight(vm.guest.stdin)
-  )
 
 const nothingIn = (directory: string | undefined) =>
   Effect.promise(async () => {

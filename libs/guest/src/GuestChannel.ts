@@ -151,6 +151,12 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
       }),
     stdin: Effect.gen(function* () {
       const { stream } = yield* request(session, "POST", "/stdin")
+      // The harness answers at the body's end; before it, only to refuse.
+      let refused: number | undefined
+      stream.once("response", (headers) => {
+        const status = Number(headers[":status"])
+        if (status >= 400) refused = status
+      })
       yield* Effect.addFinalizer(() =>
         Effect.async<void>((resume) => {
           if (stream.destroyed) return resume(Effect.void)
@@ -161,6 +167,8 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
       )
       return (bytes: Uint8Array) =>
         Effect.async<void, ChannelBroken>((resume) => {
+          if (refused !== undefined)
+            return resume(new ChannelBroken({ message: `standard input was refused (${refused})` }))
           stream.write(bytes, (error) => resume(error ? Effect.fail(broken(error)) : Effect.void))
         })
     }),
