@@ -11,13 +11,15 @@ import { busyboxDisk } from "../test/product/busyboxDisk.ts"
 import { buildCache, dist } from "../test/product/Product.ts"
 import { median, report } from "./measure.ts"
 
-const runs = 10
+const runs = Number(process.env["AEGIS_BENCH_RUNS"] ?? 10)
 const scratch = mkdtempSync(path.join(tmpdir(), "aegis-bench-"))
 busyboxDisk(path.join(scratch, "busybox.ext4"))
 const msb = await ensureMsb(buildCache)
 
 const { output } = await runInTestbed({
   timeoutMs: 1_200_000,
+  // A job of many minutes: what it does shows while it does it.
+  onLine: (line) => process.stderr.write(`    ${line}\n`),
   dataSize: 4 * 1024 ** 3,
   files: [
     { from: dist, to: "/opt/aegis" },
