@@ -4,10 +4,13 @@
 import { BackendUnavailable, BootFailed } from "@aegis/domain"
 import { AegisPaths, Process, ProcessTable } from "@aegis/host"
 import { vmmCommand } from "@aegis/native-bridge/Privileges"
-import { awaitGuest, runDirectory, type Vm, type VmBackend, watchVm } from "@aegis/vm"
+import { awaitGuest, runDirectory, type Vm, type VmBackend, type VmBootError, watchVm } from "@aegis/vm"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import { findParts } from "./Parts.ts"
 import * as Spare from "./Spare.ts"
 
@@ -47,7 +50,7 @@ export const make = Effect.gen(function* () {
     }).pipe(withPaths)
   )
 
-  const boot: VmBackend["boot"] = Effect.fn("LibkrunBackend.boot")(function* (spec) {
+  const attempt: VmBackend["boot"] = Effect.fn("LibkrunBackend.attempt")(function* (spec) {
     const { harness, libkrun, libkrunfw, root } = yield* parts
     const directory = yield* runDirectory(spec.id)
     const vsockPath = `${directory}/channel.sock`
@@ -87,6 +90,23 @@ export const make = Effect.gen(function* () {
     return vm
   }, withPaths)
 
+  /** An attempt in a scope of its own: what failed is gone before the next one begins. */
+  const alone: VmBackend["boot"] = (spec) =>
+    Effect.gen(function* () {
+      const own = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+      return yield* Scope.extend(attempt(spec), own).pipe(Effect.onError(() => Scope.close(own, Exit.void)))
+    })
+
+  // A guest that goes down by itself before its harness has answered has run nothing of anybody's: it is begun once more. Seen
+  // under a hypervisor that is itself emulated, about once in thirty starts.
+  const boot: VmBackend["boot"] = (spec) =>
+    alone(spec).pipe(
+      Effect.catchIf(wentDown, (failed) =>
+        Effect.zipRight(Effect.logWarning(`${spec.id}: ${failed.message}; begun once more`), alone(spec))
+      ),
+      Effect.withSpan("LibkrunBackend.boot")
+    )
+
   const backend: VmBackend = {
     name: "libkrun",
     accelerator: process.platform === "darwin" ? "hvf" : "kvm",
@@ -99,6 +119,10 @@ export const make = Effect.gen(function* () {
   }
   return backend
 })
+
+/** The VMM ended well, without a word, before there was a guest to talk to. */
+const wentDown = (error: VmBootError) =>
+  error._tag === "BootFailed" && error.stage === "vmm" && error.reason === "exit 0"
 
 const say = (process: Process.Process, request: object) =>
   Effect.sync(() => Option.map(process.stdin, (stdin) => stdin.write(`${JSON.stringify(request)}\n`)))
