@@ -103,12 +103,15 @@ describe("libkrun in the testbed", () => {
 
 const job = String.raw`
 cd /tmp
-export PATH=/opt/aegis:$PATH AEGIS_BACKEND=libkrun AEGIS_BOOT_TIMEOUT=120 AEGIS_UP_TIMEOUT=120
+export PATH=/opt/aegis:$PATH AEGIS_BACKEND=libkrun AEGIS_BOOT_TIMEOUT=60 AEGIS_UP_TIMEOUT=120
 mkdir -p $AEGIS_HOME/base-rootfs
 cp /opt/test/busybox.ext4 $AEGIS_HOME/base-rootfs/rootfs.ext4
 echo '{"variant":"debian-python","source":"busybox","digest":"sha256:0","bytes":1,"createdAt":"2026-01-01T00:00:00.000Z"}' > $AEGIS_HOME/base-rootfs/rootfs.json
 left() { echo "left: $(ls $AEGIS_HOME/data/run $AEGIS_HOME/data/workspaces 2>/dev/null | grep -vE '^$|:$' | tr '\n' ' ')"; }
 aegis up
+# The first guest of this emulated hypervisor now and then never comes up, as the testbed's README says of other flags; the ones after it do.
+# Each failure here is printed, and three in a row fail what follows.
+for i in 1 2 3; do aegis run -- true && break; echo "warm-up $i failed"; done
 echo "== hello"
 aegis run -- sh -c 'echo hello from aegis; uname -r'; echo "rc $?"
 echo "== status"
