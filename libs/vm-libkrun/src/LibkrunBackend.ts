@@ -98,7 +98,7 @@ export const make = Effect.gen(function* () {
     })
 
   // A guest that goes down by itself before its harness has answered has run nothing of anybody's: it is begun once more. Seen
-  // under a hypervisor that is itself emulated, about once in thirty starts.
+  // under a hypervisor that is itself emulated.
   const boot: VmBackend["boot"] = (spec) =>
     alone(spec).pipe(
       Effect.catchIf(wentDown, (failed) =>
