@@ -107,28 +107,20 @@ const openSession = (dial: Effect.Effect<Duplex, ChannelBroken>) =>
   )
 
 const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
+  /** One request with a whole body, and the whole answer's text. */
+  const exchange = (method: "GET" | "POST", path: string, body?: string) =>
+    request(session, method, path).pipe(
+      Effect.flatMap(({ stream, status }) =>
+        Effect.sync(() => stream.end(body)).pipe(
+          Effect.zipRight(status),
+          Effect.flatMap((code) => bodyOf(stream, code))
+        )
+      ),
+      Effect.scoped
+    )
   const json = <A, I>(path: string, answer: Schema.Schema<A, I>, body?: string) =>
-    request(session, body === undefined ? "GET" : "POST", path).pipe(
-      Effect.flatMap(({ stream, status }) =>
-        Effect.sync(() => stream.end(body)).pipe(
-          Effect.zipRight(status),
-          Effect.flatMap((code) => bodyOf(stream, code))
-        )
-      ),
-      Effect.flatMap((text) => decodeAnswer(answer, text)),
-      Effect.scoped
-    )
-  const command = (path: string, body: string) =>
-    request(session, "POST", path).pipe(
-      Effect.flatMap(({ stream, status }) =>
-        Effect.sync(() => stream.end(body)).pipe(
-          Effect.zipRight(status),
-          Effect.flatMap((code) => bodyOf(stream, code))
-        )
-      ),
-      Effect.asVoid,
-      Effect.scoped
-    )
+    Effect.flatMap(exchange(body === undefined ? "GET" : "POST", path, body), (text) => decodeAnswer(answer, text))
+  const command = (path: string, body: string) => Effect.asVoid(exchange("POST", path, body))
   return {
     health: json("/health", Health).pipe(Effect.withSpan("GuestChannel.health")),
     boot: Effect.fn("GuestChannel.boot")(function* (message: BootMessage) {
