@@ -148,6 +148,11 @@ describe("aegis run, against the real daemon and a real guest", () => {
     assert.include(fed.stdout, createHash("md5").update(text).digest("hex"))
   })
 
+  it("the command's end is the run's, also while standard input is open and silent", async () => {
+    const running = aegis.start(["run", "-i", "--", "sh", "-c", "exit 3"], { stdin: "open" })
+    assert.strictEqual((await running.ended).code, 3)
+  })
+
   it("T-206 48 MiB of output with every byte value arrive as they were", async () => {
     const running = aegis.start([
       "run",
@@ -232,20 +237,29 @@ describe("aegis run, against the real daemon and a real guest", () => {
     assert.include(done.stderr, "virtiofsd")
   })
 
+  /** A script that goes on when it is told to: what it printed before has arrived by then, whatever happens to the guest next. */
+  const onceHeard = async (program: ReadonlyArray<string>) => {
+    const running = aegis.start(["run", "-i", "--", ...program], { stdin: "open" })
+    await until("the command is up", () => running.stdout().startsWith("up\n"))
+    running.child.stdin?.write("go on\n")
+    return running.ended
+  }
+
   it("T-230 a guest that reboots itself ends the run with 125", async () => {
     // reboot(2) by its number: RB_AUTOBOOT with its two magic words.
     const script = `import ctypes
 print("up", flush=True)
+input()
 ctypes.CDLL(None).syscall(169, 0xfee1dead, 672274793, 0x1234567, None)`
-    const done = await aegis.run(["run", "--", "python3", "-c", script])
+    const done = await onceHeard(["python3", "-c", script])
     assert.deepStrictEqual([done.code, done.stdout], [125, "up\n"])
     assert.match(done.stderr, /^error: .*guest-reset/)
   })
 
   it("T-210 T-225 a guest whose PID 1 is killed panics, and ends the run with 125 and its console's last lines", async () => {
-    const done = await sh("echo up; kill -KILL 1; sleep 0.2; echo unharmed; sleep 1; kill -SEGV 1; sleep 100")
-    assert.deepStrictEqual([done.code, done.stdout], [125, "up\nunharmed\n"])
-    assert.match(done.stderr, /^error: [^]*console[^]*SIGSEGV|rip/)
+    const done = await onceHeard(["sh", "-c", "kill -KILL 1; sleep 0.2; echo up; read line; kill -SEGV 1; sleep 100"])
+    assert.deepStrictEqual([done.code, done.stdout], [125, "up\n"])
+    assert.match(done.stderr, /^error: [^]*console[^]*(SIGSEGV|rip)/i)
   })
 
   it("T-16 a reader that closes the pipe ends the run quietly", async () => {

@@ -32,21 +32,28 @@ export interface Running {
   readonly ended: Promise<Finished>
 }
 
-export const start = (
-  program: string,
-  args: ReadonlyArray<string>,
-  options: { readonly env?: Readonly<Record<string, string>>; readonly cwd?: string; readonly input?: string } = {}
-): Running => {
+export interface StartOptions {
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  /** All of its standard input. */
+  readonly input?: string
+  /** Standard input stays open for the test to write to. */
+  readonly stdin?: "open"
+}
+
+export const start = (program: string, args: ReadonlyArray<string>, options: StartOptions = {}): Running => {
   const child = spawn(program, args, {
     cwd: options.cwd,
     env: { ...environment, ...options.env },
-    stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"]
+    stdio: [options.input === undefined && options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"]
   })
   const out: Array<Buffer> = []
   const err: Array<Buffer> = []
   child.stdout?.on("data", (bytes: Buffer) => out.push(bytes))
   child.stderr?.on("data", (bytes: Buffer) => err.push(bytes))
-  child.stdin?.end(options.input)
+  // A command that ends before it has read everything is no error of the test's.
+  child.stdin?.on("error", () => undefined)
+  if (options.stdin === undefined) child.stdin?.end(options.input)
   const stdout = () => Buffer.concat(out).toString()
   const stderr = () => Buffer.concat(err).toString()
   const ended = new Promise<Finished>((resolve, reject) => {
@@ -114,11 +121,11 @@ export class Product {
     return new Product(mkdtempSync(path.join(tmpdir(), "aegis-")), env)
   }
 
-  start(args: ReadonlyArray<string>, options: Parameters<typeof start>[2] = {}): Running {
+  start(args: ReadonlyArray<string>, options: StartOptions = {}): Running {
     return start(path.join(dist, "aegis"), args, { ...options, env: { ...this.env, ...options.env } })
   }
 
-  run(args: ReadonlyArray<string>, options: Parameters<typeof start>[2] = {}): Promise<Finished> {
+  run(args: ReadonlyArray<string>, options: StartOptions = {}): Promise<Finished> {
     return this.start(args, options).ended
   }
 

@@ -1,6 +1,7 @@
 /**
  * The three standard streams as Effects.
  */
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -36,9 +37,10 @@ export class Stdio extends Context.Tag("@aegis/app-aegis/Stdio")<
       print: (text) => write(process.stdout, text),
       note: (text) => Effect.ignore(write(process.stderr, text)),
       write: (stream, bytes) => write(process[stream], bytes),
+      // Not by its async iterator, whose end waits for a read that is under way: a command that ends would wait for a key.
       input: Stream.suspend(() =>
-        Stream.fromAsyncIterable<Uint8Array, InputFailed>(
-          process.stdin,
+        NodeStream.fromReadable<InputFailed, Uint8Array>(
+          () => process.stdin,
           (cause) => new InputFailed({ reason: cause instanceof Error ? cause.message : String(cause) })
         )
       ),
