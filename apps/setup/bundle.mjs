@@ -9,7 +9,7 @@ import { makeCodeCaches } from "./codecache.mjs"
 export const programs = ["aegis", "aegisd", "aegis-vmm"]
 
 /** Native modules, and optional ones that our dependencies do without. */
-const external = ["koffi", "msgpackr-extract", "@parcel/watcher", "bufferutil", "utf-8-validate"]
+const external = ["koffi", "better-sqlite3", "msgpackr-extract", "@parcel/watcher", "bufferutil", "utf-8-validate"]
 
 const setup = "apps/setup"
 
@@ -90,22 +90,28 @@ export const placeLauncher = (root, directory, name) => {
   fs.chmodSync(file, 0o755)
 }
 
+/** What programs load beside their bundles, and what of each package they do not need: sources, documents, other builds. */
+const nativeModules = [
+  { name: "koffi", left: ["doc", "lib", "vendor"] },
+  { name: `@koromix/koffi-${process.platform}-${process.arch}`, left: [] },
+  { name: "better-sqlite3", left: ["deps", "src", "build/Release/obj", "build/Release/obj.target", "build/deps"] },
+  { name: "bindings", left: [] },
+  { name: "file-uri-to-path", left: ["test"] }
+]
+
 /**
- * koffi without its sources and documents, and its native module for this system.
- *
  * @param {string} root
  * @param {string} directory
  */
 const copyNativeModules = (root, directory) => {
-  const native = `@koromix/koffi-${process.platform}-${process.arch}`
-  for (const name of ["koffi", native]) {
+  for (const { left, name } of nativeModules) {
     const from = path.join(root, "node_modules", name)
     if (!fs.existsSync(from)) throw new SetupError(`${from} is missing`, "rm -r node_modules and build again")
-    const left = ["doc", "lib", "vendor"].map((part) => path.join(from, part))
+    const unwanted = left.map((part) => path.join(from, part))
     fs.cpSync(from, path.join(directory, "node_modules", name), {
       recursive: true,
       filter: (file) =>
-        !left.includes(file) && (fs.statSync(file).isDirectory() || /(\.c?js|\.json|\.node|LICENSE.*)$/.test(file))
+        !unwanted.includes(file) && (fs.statSync(file).isDirectory() || /(\.c?js|\.json|\.node|LICENSE.*)$/.test(file))
     })
   }
 }

@@ -12,6 +12,8 @@ const ranks: Readonly<Record<string, number>> = {
   "native-bridge": 1,
   client: 2,
   images: 2,
+  journal: 2,
+  logs: 2,
   workspaces: 2,
   guest: 2,
   vm: 3,

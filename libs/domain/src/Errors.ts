@@ -164,20 +164,19 @@ export class ResourcesRefused extends Schema.TaggedError<ResourcesRefused>()(
   }
 }
 
-/** Everything that starting an instance can fail with before its command runs. */
-export const StartError = Schema.Union(
-  InvalidArgument,
-  HandleTaken,
-  WorkspaceRefused,
-  RootfsUnavailable,
-  BackendUnavailable,
-  BootFailed,
-  BootTimeout,
-  CommandNotStarted,
-  DiskFull,
-  ResourcesRefused
-)
-export type StartError = typeof StartError.Type
+/** It has ended too often too soon: nothing starts it by itself any more, until a person does (T-238). */
+export class CrashLoop extends Schema.TaggedError<CrashLoop>()(
+  "CrashLoop",
+  { target: Schema.String, ends: Schema.Int, withinSeconds: Schema.Number },
+  HttpApiSchema.annotations({ status: 503 })
+) {
+  override get message() {
+    return `instance "${this.target}" ended ${this.ends} times within ${this.withinSeconds} s of its starts`
+  }
+  get remedy() {
+    return `aegis why ${this.target} says how it ended; aegis instance start --name ${this.target} starts it again`
+  }
+}
 
 /** The daemon could not be spoken to: it is not there, it is going, or the connection broke under a call. */
 export class DaemonUnreachable extends Schema.TaggedError<DaemonUnreachable>()(

@@ -2,6 +2,7 @@
  * An instance: one microVM with one primary command.
  */
 import * as Schema from "effect/Schema"
+import { PullProgress } from "./Image.ts"
 import { Handle, InstanceId, WorkspaceName } from "./Ids.ts"
 import { defaultMemoryMib, defaultVcpus, maxCommandBytes, MemoryMib, VcpuCount } from "./Resources.ts"
 
@@ -58,6 +59,10 @@ export class InstanceSpec extends Schema.Class<InstanceSpec>("InstanceSpec")({
   memoryMib: Schema.optionalWith(MemoryMib, { default: () => defaultMemoryMib }),
   vcpus: Schema.optionalWith(VcpuCount, { default: () => defaultVcpus }),
   workspace: Schema.optionalWith(WorkspaceRequest, { default: () => new TemporaryWorkspace() }),
+  /** What its root disk is made from: an image's name or a local source; absent, the base root file system. */
+  image: Schema.optional(Schema.String.pipe(Schema.minLength(1), Schema.maxLength(4200))),
+  /** Removed when its reader goes: set by `run` alone. */
+  ephemeral: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   /** Whether the command's standard input is fed by the client (`run -i`) or is empty. */
   interactive: Schema.optionalWith(Schema.Boolean, { default: () => false })
 }) {}
@@ -72,6 +77,10 @@ export class Signaled extends Schema.TaggedClass<Signaled>()("Signaled", {
   signal: Schema.Int.pipe(Schema.between(1, 64)),
   outOfMemory: Schema.Boolean
 }) {}
+/** Nothing had happened in it for as long as it may idle (D-08). */
+export class Idle extends Schema.TaggedClass<Idle>()("Idle", {}) {}
+/** The machine, or the daemon in the middle of its start, went down under it. */
+export class HostLost extends Schema.TaggedClass<HostLost>()("HostLost", { reason: Schema.String }) {}
 /** Somebody asked for it. */
 export class Stopped extends Schema.TaggedClass<Stopped>()("Stopped", {}) {}
 /** The VM's process ended under the guest: killed from outside, a crash, a guest that powered itself off or panicked. */
@@ -81,14 +90,15 @@ export class VmDied extends Schema.TaggedClass<VmDied>()("VmDied", {
 }) {}
 /** The guest broke the channel's rules, or the channel broke, and the VM was ended (T-189). */
 export class ChannelLost extends Schema.TaggedClass<ChannelLost>()("ChannelLost", { reason: Schema.String }) {}
-/** Its command never ran: the tag and the words of the error that its start ended with. */
+/** Its command never ran: the tag and the words of the error that its start ended with, and what the guest printed last. */
 export class NotStarted extends Schema.TaggedClass<NotStarted>()("NotStarted", {
   code: Schema.String,
-  message: Schema.String
+  message: Schema.String,
+  consoleTail: Schema.optionalWith(Schema.String, { default: () => "" })
 }) {}
 
 /** How an instance came to its end: exactly one, always recorded (P7). */
-export const EndReason = Schema.Union(Exited, Signaled, Stopped, VmDied, ChannelLost, NotStarted)
+export const EndReason = Schema.Union(Exited, Signaled, Stopped, Idle, VmDied, ChannelLost, HostLost, NotStarted)
 export type EndReason = typeof EndReason.Type
 
 /** An instance as the daemon shows it. */
@@ -101,9 +111,25 @@ export class Instance extends Schema.Class<Instance>("Instance")({
   vcpus: VcpuCount,
   /** The real path on the host that the guest sees at /workspace. */
   workspace: Schema.optional(Schema.String),
+  image: Schema.optional(Schema.String),
   createdAt: Schema.DateTimeUtc,
+  /** When its guest last began to run its command. */
+  startedAt: Schema.optional(Schema.DateTimeUtc),
+  lastActiveAt: Schema.DateTimeUtc,
   stoppedAt: Schema.optional(Schema.DateTimeUtc),
   ended: Schema.optional(EndReason)
+}) {}
+
+/** A start's answer: the instance in state `starting`, and whether it is one that was there and stopped (S-086). */
+export class StartOutcome extends Schema.Class<StartOutcome>("StartOutcome")({
+  instance: Instance,
+  restarted: Schema.Boolean
+}) {}
+
+/** Something about one instance changed; `instance` is absent when its record is gone. */
+export class InstanceChanged extends Schema.Class<InstanceChanged>("InstanceChanged")({
+  id: InstanceId,
+  instance: Schema.optional(Instance)
 }) {}
 
 export const OutputStream = Schema.Literal("stdout", "stderr")
@@ -111,6 +137,8 @@ export type OutputStream = typeof OutputStream.Type
 
 /** The instance is recorded; its VM is being made. */
 export class Created extends Schema.TaggedClass<Created>()("Created", { id: InstanceId }) {}
+/** Its image is being brought here; on the terminal this is the progress of the pull. */
+export class Preparing extends Schema.TaggedClass<Preparing>()("Preparing", { progress: PullProgress }) {}
 /** The guest runs the command. `bootMillis`: from the request's arrival in the daemon. */
 export class Started extends Schema.TaggedClass<Started>()("Started", { bootMillis: Schema.Number }) {}
 /** Bytes of the primary, as they came. */
@@ -121,6 +149,6 @@ export class Output extends Schema.TaggedClass<Output>()("Output", {
 /** The last event. */
 export class Ended extends Schema.TaggedClass<Ended>()("Ended", { reason: EndReason }) {}
 
-/** What `run` tells its client, in this order: Created, Started, Output*, Ended. */
-export const RunEvent = Schema.Union(Created, Started, Output, Ended)
+/** What `run` tells its client, in this order: Created, Preparing*, Started, Output*, Ended. */
+export const RunEvent = Schema.Union(Created, Preparing, Started, Output, Ended)
 export type RunEvent = typeof RunEvent.Type

@@ -1,0 +1,138 @@
+/**
+ * What the journal holds: everything the runtime did, who asked for it, and a hash that ties each row to the one before it.
+ */
+import * as Schema from "effect/Schema"
+import { InstanceId } from "./Ids.ts"
+import { EndReason, InstanceSpec } from "./Instance.ts"
+
+/** A person at a terminal; `command` is the subcommand, never its arguments. */
+export class ByCli extends Schema.TaggedClass<ByCli>()("Cli", { command: Schema.String }) {}
+/** A program that speaks REST. */
+export class ByRest extends Schema.TaggedClass<ByRest>()("Rest", { route: Schema.String }) {}
+/** A connection that came through the router (S-128). */
+export class ByRouter extends Schema.TaggedClass<ByRouter>()("Router", { port: Schema.Int }) {}
+/** Nothing had happened for so long (D-08). */
+export class ByIdleTimer extends Schema.TaggedClass<ByIdleTimer>()("IdleTimer", { idleSeconds: Schema.Number }) {}
+/** The guest itself: its command ended, or it asked for something. */
+export class ByGuest extends Schema.TaggedClass<ByGuest>()("Guest", {}) {}
+/** The daemon as it found things when it started; `found` says what, such as `the machine has booted since`. */
+export class ByRecovery extends Schema.TaggedClass<ByRecovery>()("Recovery", { found: Schema.String }) {}
+/** The daemon of its own accord; `because` completes "the daemon, because …". */
+export class ByDaemon extends Schema.TaggedClass<ByDaemon>()("Daemon", { because: Schema.String }) {}
+/** A cause that this version cannot read. */
+export class ByUnknown extends Schema.TaggedClass<ByUnknown>()("Unknown", { text: Schema.String }) {}
+
+/** Who asked for it. */
+export const EventCause = Schema.Union(ByCli, ByRest, ByRouter, ByIdleTimer, ByGuest, ByRecovery, ByDaemon, ByUnknown)
+export type EventCause = typeof EventCause.Type
+
+/** One exposed port of a guest and the host's port that leads to it (S-105, D-14). */
+export class PortBinding extends Schema.Class<PortBinding>("PortBinding")({
+  guest: Schema.Int.pipe(Schema.between(1, 65535)),
+  host: Schema.Int.pipe(Schema.between(1, 65535)),
+  protocol: Schema.Literal("http", "tcp")
+}) {}
+
+/** How to find a VM again that outlives its daemon: its process, told from a later one by its start time, and what its backend needs. */
+export class VmRecord extends Schema.Class<VmRecord>("VmRecord")({
+  pid: Schema.Int,
+  pidStartTime: Schema.String,
+  /** The backend's own, opaque to everybody else: run directory, sockets, companions. */
+  detail: Schema.Unknown
+}) {}
+
+/** An instance is recorded; it is being started. The spec is whole, its environment's values too: a restart needs them (S-082). */
+export class InstanceCreated extends Schema.TaggedClass<InstanceCreated>()("InstanceCreated", {
+  spec: InstanceSpec,
+  image: Schema.optional(Schema.String),
+  workspace: Schema.optional(Schema.String)
+}) {}
+/** A stopped instance is being started again. */
+export class StartRequested extends Schema.TaggedClass<StartRequested>()("StartRequested", {}) {}
+/** Its guest runs its command. */
+export class InstanceStarted extends Schema.TaggedClass<InstanceStarted>()("InstanceStarted", {
+  bootMillis: Schema.Number,
+  vm: VmRecord
+}) {}
+/** Its VM's process is stopped (S-133). */
+export class InstancePaused extends Schema.TaggedClass<InstancePaused>()("InstancePaused", {}) {}
+/** Its VM's process goes on (S-134). */
+export class InstanceResumed extends Schema.TaggedClass<InstanceResumed>()("InstanceResumed", {}) {}
+/** Its end was asked for; it comes with `InstanceEnded`. */
+export class StopRequested extends Schema.TaggedClass<StopRequested>()("StopRequested", {
+  graceSeconds: Schema.Number
+}) {}
+/** Its VM is gone. */
+export class InstanceEnded extends Schema.TaggedClass<InstanceEnded>()("InstanceEnded", { reason: EndReason }) {}
+/** Its record is gone. */
+export class InstanceDeleted extends Schema.TaggedClass<InstanceDeleted>()("InstanceDeleted", {}) {}
+/** Its record is gone, since it had been stopped for longer than was asked for (S-138). */
+export class InstancePruned extends Schema.TaggedClass<InstancePruned>()("InstancePruned", {
+  stoppedForSeconds: Schema.Number
+}) {}
+/** The host's ports that lead to it from now on; all of them. */
+export class PortsAssigned extends Schema.TaggedClass<PortsAssigned>()("PortsAssigned", {
+  ports: Schema.Array(PortBinding)
+}) {}
+/** A daemon that has just started goes on with a VM that ran when it came. */
+export class InstanceAdopted extends Schema.TaggedClass<InstanceAdopted>()("InstanceAdopted", {
+  vm: VmRecord,
+  paused: Schema.Boolean
+}) {}
+/** It ended too often too soon: connections do not wake it any more until a person starts it. */
+export class WakeUpsSuspended extends Schema.TaggedClass<WakeUpsSuspended>()("WakeUpsSuspended", {
+  ends: Schema.Int,
+  withinSeconds: Schema.Number
+}) {}
+/** A daemon began to serve. */
+export class DaemonStarted extends Schema.TaggedClass<DaemonStarted>()("DaemonStarted", {
+  version: Schema.String,
+  pid: Schema.Int
+}) {}
+/** A daemon stopped in order; a killed one leaves no such event. `keptVms` were left running for the next (`down --keep`). */
+export class DaemonStopped extends Schema.TaggedClass<DaemonStopped>()("DaemonStopped", { keptVms: Schema.Int }) {}
+/** The row is there, and this version cannot read what it says. It is never written. */
+export class UnreadableEvent extends Schema.TaggedClass<UnreadableEvent>()("Unreadable", { text: Schema.String }) {}
+
+/** What happened. */
+export const EventData = Schema.Union(
+  InstanceCreated,
+  StartRequested,
+  InstanceStarted,
+  InstancePaused,
+  InstanceResumed,
+  StopRequested,
+  InstanceEnded,
+  InstanceDeleted,
+  InstancePruned,
+  PortsAssigned,
+  InstanceAdopted,
+  WakeUpsSuspended,
+  DaemonStarted,
+  DaemonStopped,
+  UnreadableEvent
+)
+export type EventData = typeof EventData.Type
+
+/** SHA-256 in lower-case hexadecimal digits. */
+export const EventHash = Schema.String.pipe(Schema.pattern(/^[0-9a-f]{64}$/))
+
+/** One row of the journal. `seq` counts from 1 without a gap; `at` is the wall clock's word and may go backwards. */
+export class JournalEvent extends Schema.Class<JournalEvent>("JournalEvent")({
+  seq: Schema.Int.pipe(Schema.positive()),
+  at: Schema.DateTimeUtc,
+  instanceId: Schema.optional(InstanceId),
+  cause: EventCause,
+  data: EventData,
+  previousHash: EventHash,
+  hash: EventHash
+}) {}
+
+/** The same event with the values of its environment blanked out: what may be shown or logged. */
+export const withoutEnvironmentValues = (event: JournalEvent): JournalEvent => {
+  const { data } = event
+  if (data._tag !== "InstanceCreated") return event
+  const env = Object.fromEntries(Object.keys(data.spec.env).map((name) => [name, "…"]))
+  const spec = new InstanceSpec({ ...data.spec, env })
+  return new JournalEvent({ ...event, data: new InstanceCreated({ ...data, spec }) })
+}

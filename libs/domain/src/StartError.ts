@@ -1,0 +1,42 @@
+/**
+ * Everything that starting an instance can fail with before its command runs.
+ */
+import * as Schema from "effect/Schema"
+import {
+  BackendUnavailable,
+  BootFailed,
+  BootTimeout,
+  CommandNotStarted,
+  DiskFull,
+  HandleTaken,
+  InvalidArgument,
+  ResourcesRefused,
+  RootfsUnavailable,
+  StateConflict,
+  WorkspaceRefused
+} from "./Errors.ts"
+import { PullError } from "./Image.ts"
+import { ImageRefInvalid } from "./ImageErrors.ts"
+import { StoreBusy, StoreCorrupt, StoreUnavailable } from "./JournalErrors.ts"
+import { LogUnavailable } from "./LogEntry.ts"
+
+export const StartError = Schema.Union(
+  InvalidArgument,
+  HandleTaken,
+  StateConflict,
+  WorkspaceRefused,
+  RootfsUnavailable,
+  ImageRefInvalid,
+  ...PullError.members,
+  BackendUnavailable,
+  BootFailed,
+  BootTimeout,
+  CommandNotStarted,
+  ResourcesRefused,
+  DiskFull,
+  StoreBusy,
+  StoreCorrupt,
+  StoreUnavailable,
+  LogUnavailable
+)
+export type StartError = typeof StartError.Type

@@ -1,0 +1,240 @@
+/**
+ * What instances there are: a table that is written in the transaction of the events it follows from.
+ */
+import {
+  type EventCause,
+  HandleTaken,
+  type InstanceCreated,
+  type InstanceDeleted,
+  InstanceId,
+  type InstancePruned,
+  type InstanceState,
+  type JournalEvent,
+  NotFound,
+  StoreCorrupt,
+  type StoreError
+} from "@aegis/domain"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { after, type InstanceChange, type InstanceRecord } from "./InstanceRecord.ts"
+import * as InstanceRows from "./InstanceRows.ts"
+import { Journal } from "./Journal.ts"
+import { Store } from "./Store.ts"
+import { codeOf } from "./StoreFailure.ts"
+
+export interface RecordFilter {
+  readonly states?: ReadonlyArray<InstanceState> | undefined
+  readonly stoppedBefore?: DateTime.Utc | undefined
+  /** Whether they belong to a client that follows them. */
+  readonly ephemeral?: boolean | undefined
+  readonly limit?: number | undefined
+}
+
+export class InstanceRecords extends Context.Tag("@aegis/journal/InstanceRecords")<
+  InstanceRecords,
+  {
+    /** A new id: Unix nanoseconds, larger than every id that was ever recorded, whatever the clock does (D-20). */
+    readonly nextId: Effect.Effect<InstanceId>
+    /** Records a new instance. Its handle is another's as long as that one's record exists (D-06, D-16). */
+    readonly insert: (
+      id: InstanceId,
+      cause: EventCause,
+      created: InstanceCreated
+    ) => Effect.Effect<InstanceRecord, HandleTaken | StoreError>
+    /**
+     * Writes what happened to an instance, and its record after it. `change` says what, from the record as it is, in the same
+     * transaction: no other change comes between. Nothing is written for no events.
+     */
+    readonly update: <E = never>(
+      id: InstanceId,
+      cause: EventCause,
+      change:
+        ReadonlyArray<InstanceChange> | ((record: InstanceRecord) => Effect.Effect<ReadonlyArray<InstanceChange>, E>)
+    ) => Effect.Effect<InstanceRecord, Exclude<E, SqlError> | NotFound | StoreError>
+    /** Removes the record; the events stay. Works on one that cannot be read, too. */
+    readonly remove: (
+      id: InstanceId,
+      cause: EventCause,
+      data: InstanceDeleted | InstancePruned
+    ) => Effect.Effect<void, NotFound | StoreError>
+    /** By handle, in whatever case, or id. */
+    readonly get: (target: string) => Effect.Effect<InstanceRecord, NotFound | StoreError>
+    /** Oldest first, the oldest `limit`. Records that cannot be read are left out: `repair` deals with them. */
+    readonly list: (filter?: RecordFilter) => Effect.Effect<ReadonlyArray<InstanceRecord>, StoreError>
+    /** Of all of them, also of those that cannot be read; for who does not need the rest: reading ten thousand records takes a second. */
+    readonly ids: Effect.Effect<ReadonlySet<string>, StoreError>
+    /** It was used just now (S-110). No event; nothing for an instance that is gone. */
+    readonly touch: (id: InstanceId) => Effect.Effect<void, StoreError>
+    /** Its guest's events are dealt with up to this number. No event; nothing for an instance that is gone. */
+    readonly keepCursor: (id: InstanceId, cursor: number) => Effect.Effect<void, StoreError>
+    /** Makes records that cannot be read anew from their events; gives the ids, and whether it worked (T-254). */
+    readonly repair: Effect.Effect<ReadonlyArray<{ readonly id: string; readonly repaired: boolean }>, StoreError>
+  }
+>() {
+  static readonly layer: Layer.Layer<InstanceRecords, StoreError, Journal | Store> = Layer.effect(
+    this,
+    Effect.suspend(() => make)
+  )
+}
+
+const make = Effect.gen(function* () {
+  const { file, read, sql, transaction } = yield* Store
+  const journal = yield* Journal
+  const marks = yield* read(sql<{ last_instance: string }>`SELECT last_instance FROM head`)
+  let lastId = BigInt(marks[0]?.last_instance ?? 0)
+
+  const select = (target: string) =>
+    // An id has not the form of a handle, so at most one of them is found.
+    sql`SELECT * FROM instances WHERE id = ${target} OR handle = ${target.toLowerCase()}`
+
+  const decode = (row: Readonly<Record<string, unknown>>) =>
+    Effect.mapError(
+      InstanceRows.read(row),
+      ({ message }) =>
+        new StoreCorrupt({
+          path: file,
+          reason: `the record of ${String(row["id"])} cannot be read: ${firstLine(message)}`
+        })
+    )
+
+  const find = (target: string) =>
+    Effect.gen(function* () {
+      const [row] = yield* select(target)
+      return row === undefined ? yield* new NotFound({ target }) : yield* decode(row)
+    })
+
+  const put = (record: InstanceRecord) =>
+    Effect.flatMap(
+      InstanceRows.write(record),
+      (row) => sql`UPDATE instances SET ${sql.update(row, ["id"])} WHERE id = ${record.id}`
+    ).pipe(Effect.asVoid)
+
+  const insertRow = (record: InstanceRecord) =>
+    Effect.flatMap(InstanceRows.write(record), (row) => sql`INSERT INTO instances ${sql.insert(row)}`).pipe(
+      Effect.asVoid,
+      Effect.catchTag("SqlError", (error) => handleTaken(record, error))
+    )
+
+  /** The statement failed alone: the transaction is still open. */
+  const handleTaken = (record: InstanceRecord, error: SqlError) =>
+    codeOf(error) !== "SQLITE_CONSTRAINT_UNIQUE" || record.handle === undefined
+      ? Effect.fail(error)
+      : Effect.flatMap(
+          sql<{ state: string }>`SELECT state FROM instances WHERE handle = ${record.handle}`,
+          ([holder]) =>
+            Effect.fail(
+              holder === undefined ? error : new HandleTaken({ handle: record.handle ?? "", state: holder.state })
+            )
+        )
+
+  const fold = (record: Option.Option<InstanceRecord>, events: ReadonlyArray<JournalEvent>) =>
+    Effect.orDie(events.reduce(after, record))
+
+  const insert = Effect.fn("InstanceRecords.insert")(function* (
+    id: InstanceId,
+    cause: EventCause,
+    created: InstanceCreated
+  ) {
+    const events = yield* journal.append([{ instanceId: id, cause, data: created }], (written) =>
+      Effect.flatMap(fold(Option.none(), written), insertRow)
+    )
+    return yield* fold(Option.none(), events)
+  })
+
+  const update = <E>(
+    id: InstanceId,
+    cause: EventCause,
+    change:
+      ReadonlyArray<InstanceChange> | ((record: InstanceRecord) => Effect.Effect<ReadonlyArray<InstanceChange>, E>)
+  ) =>
+    Effect.gen(function* () {
+      let before = Option.none<InstanceRecord>()
+      const entries = Effect.gen(function* () {
+        const found = yield* find(id)
+        before = Option.some(found)
+        const data = typeof change === "function" ? yield* change(found) : change
+        return data.map((one) => ({ instanceId: id, cause, data: one }))
+      })
+      const events = yield* journal.append<E | NotFound | StoreCorrupt, never>(entries, (written) =>
+        Effect.flatMap(fold(before, written), put)
+      )
+      return yield* fold(before, events)
+    }).pipe(Effect.withSpan("InstanceRecords.update"))
+
+  const remove = Effect.fn("InstanceRecords.remove")(function* (
+    id: InstanceId,
+    cause: EventCause,
+    data: InstanceDeleted | InstancePruned
+  ) {
+    const entries = Effect.flatMap(select(id), ([row]) =>
+      row === undefined ? Effect.fail(new NotFound({ target: id })) : Effect.succeed([{ instanceId: id, cause, data }])
+    )
+    yield* journal.append(entries, () => Effect.asVoid(sql`DELETE FROM instances WHERE id = ${id}`))
+  })
+
+  const rows = ({ ephemeral, limit = -1, states, stoppedBefore }: RecordFilter) =>
+    sql`SELECT * FROM instances WHERE ${sql.and([
+      sql`1`,
+      ...(states === undefined ? [] : [sql.in("state", states)]),
+      ...(ephemeral === undefined
+        ? []
+        : [sql`CASE WHEN json_valid(spec) THEN json_extract(spec, '$.ephemeral') END = ${ephemeral ? 1 : 0}`]),
+      ...(stoppedBefore === undefined
+        ? []
+        : [sql`state = 'stopped' AND stopped_at < ${DateTime.toEpochMillis(stoppedBefore)}`])
+    ])} ORDER BY number LIMIT ${limit}`
+
+  const list = Effect.fn("InstanceRecords.list")(function* (filter: RecordFilter = {}) {
+    const found = yield* read(rows(filter))
+    const decoded = yield* Effect.forEach(found, (row) => Effect.option(InstanceRows.read(row)))
+    return decoded.flatMap(Option.toArray)
+  })
+
+  const rebuild = (id: string) =>
+    Effect.gen(function* () {
+      const record = yield* Stream.runFold(
+        journal.events({ instanceId: InstanceId.make(id) }),
+        Option.none<InstanceRecord>(),
+        after
+      )
+      if (Option.isNone(record)) return { id, repaired: false }
+      yield* transaction(put(record.value))
+      return { id, repaired: true }
+    })
+
+  const repair = Effect.gen(function* () {
+    const found = yield* read(rows({}))
+    const damaged = yield* Effect.filter(found, (row) => Effect.isFailure(InstanceRows.read(row)))
+    return yield* Effect.forEach(damaged, (row) => rebuild(String(row["id"])))
+  })
+
+  return InstanceRecords.of({
+    nextId: Effect.map(Clock.currentTimeNanos, (now) => {
+      lastId = now > lastId ? now : lastId + 1n
+      return InstanceId.make(`inst-${lastId}`)
+    }),
+    insert,
+    update,
+    remove,
+    get: (target) => Effect.withSpan(read(find(target)), "InstanceRecords.get"),
+    list,
+    ids: Effect.map(read(sql<{ id: string }>`SELECT id FROM instances`), (found) => new Set(found.map(({ id }) => id))),
+    touch: (id) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.asVoid(
+          transaction(sql`UPDATE instances SET last_active_at = max(last_active_at, ${now}) WHERE id = ${id}`)
+        )
+      ),
+    keepCursor: (id, cursor) =>
+      Effect.asVoid(transaction(sql`UPDATE instances SET cursor = ${cursor} WHERE id = ${id} AND vm IS NOT NULL`)),
+    repair: Effect.withSpan(repair, "InstanceRecords.repair")
+  })
+})
+
+const firstLine = (text: string) => text.split("\n", 1)[0] ?? ""

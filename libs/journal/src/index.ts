@@ -1,0 +1,8 @@
+export type { Entry } from "./EventRows.ts"
+export { after as recordAfter, type InstanceChange, InstanceRecord } from "./InstanceRecord.ts"
+export { InstanceRecords, type RecordFilter } from "./InstanceRecords.ts"
+export { type EventFilter, Journal } from "./Journal.ts"
+export { journalAt, journalInMemory } from "./Layers.ts"
+export { Store } from "./Store.ts"
+export type { Verdict } from "./Verify.ts"
+export { why } from "./Why.ts"
