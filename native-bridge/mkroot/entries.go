@@ -8,258 +8,277 @@ import (
 	"math"
 	"path"
 	"strings"
+	"time"
 )
 
 const (
 	tarBlock = 512
-	// PATH_MAX and NAME_MAX of Linux, without the NUL.
-	maxPath = 4095
-	maxName = 255
+	// NAME_MAX, and PATH_MAX without its NUL, of Linux.
+	maxName   = 255
+	maxTarget = 4095
 	// The low twelve bits of st_mode: permissions, setuid, setgid, sticky.
 	modeBits = 0o7777
 )
 
-// normaliser reads the entries of an archive, refuses what an ext4 file system cannot hold, and writes the rest as a PAX tar.
-type normaliser struct {
-	source  *counter
-	limit   int64
-	report  func(progress)
-	count   int64
-	current string
-	// kinds remembers what is at each path: a hard link must lead to a file that is there, and nothing may be replaced.
-	kinds map[string]byte
+// change is what one entry of an archive does to a tree. A file's contents are on the disk already.
+type change struct {
+	name string
+	act  act
+	// The file, or, for a link, what the entry tells of the file it leads to.
+	node *node
+	// The file that a link leads to.
+	target string
 }
 
-func (n *normaliser) copyTo(out io.Writer) error {
-	n.kinds = map[string]byte{"/": tar.TypeDir}
-	from := tar.NewReader(n.source)
-	to := tar.NewWriter(out)
+type act byte
+
+const (
+	actPlace act = iota
+	actLink
+	// Whiteouts: what has this name, or all in the directory of this name, is hidden from below.
+	actHide
+	actHideAll
+)
+
+// entryReader reads the entries of an archive and refuses what an ext4 file system cannot hold.
+type entryReader struct {
+	source *counter
+	disk   *disk
+	limits *limits
+	spent  *spent
+	// In a layer some names are whiteouts. Elsewhere they are names.
+	whiteouts bool
+	// An archive that ends without its end marker may have been cut off, unless it is known to be whole.
+	markerNeeded bool
+	report       func()
+	current      string
+}
+
+// spent is what the archives of one disk have used of its limits.
+type spent struct{ entries, bytes int64 }
+
+// each gives every entry to apply, and reads the archive to its very end: its writer must not meet a closed pipe.
+func (r *entryReader) each(apply func(change) error) error {
+	archive := tar.NewReader(r.source)
 	for {
-		header, err := n.next(from)
+		header, err := r.next(archive)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return err
 		}
+		if r.spent.entries++; r.spent.entries > r.limits.Entries {
+			return overLimit("the number of entries", fmt.Sprint(r.limits.Entries))
+		}
 		if header.Typeflag == tar.TypeXGlobalHeader {
 			// Defaults for the entries that follow; archive/tar does not apply them, and what writes root file systems sets
 			// nothing but comments in them.
 			continue
 		}
-		plain, err := n.plain(header)
+		made, err := r.change(header)
+		if err == nil && made != nil && made.node.kind() == kindRegular && made.act == actPlace {
+			made.node.extents, err = r.disk.store(&watched{r, archive}, made.node.size)
+		}
+		if err == nil && made != nil {
+			err = apply(*made)
+		}
 		if err != nil {
-			return err
+			return r.named(err)
 		}
-		if err := to.WriteHeader(plain); err != nil {
-			return n.outOf(err)
-		}
-		if _, err := io.Copy(to, &watched{normaliser: n, reader: from}); err != nil {
-			return n.outOf(err)
-		}
-		n.count++
-		n.report(progress{BytesIn: n.source.bytes, Entries: n.count})
+		r.report()
 	}
-	if err := to.Close(); err != nil {
-		return n.outOf(err)
-	}
-	return n.drain()
+	_, err := io.Copy(io.Discard, r.source)
+	return err
 }
 
 // next gives the next header; io.EOF only at a real end of archive. An archive that stops between two entries, without the
 // block of zeros that ends it, was cut off: a file system from half of it must not look whole.
-func (n *normaliser) next(from *tar.Reader) (*tar.Header, error) {
-	before := (n.source.bytes + tarBlock - 1) / tarBlock * tarBlock
-	header, err := from.Next()
+func (r *entryReader) next(archive *tar.Reader) (*tar.Header, error) {
+	before := ceil(r.source.bytes, tarBlock) * tarBlock
+	header, err := archive.Next()
 	switch {
 	case err == nil:
-		n.current = header.Name
+		r.current = header.Name
 		return header, nil
 	case errors.Is(err, io.EOF):
-		if n.source.bytes-before < tarBlock {
-			return nil, n.fault(codeBadTar, "the archive is cut off: its end marker is missing")
+		if r.markerNeeded && r.source.bytes-before < tarBlock {
+			return nil, &failure{Code: codeBadTar, Message: "the archive is cut off: its end marker is missing", Entry: r.current}
 		}
 		return nil, io.EOF
 	}
-	return nil, n.unreadable(err)
+	return nil, r.named(err)
 }
 
-func (n *normaliser) unreadable(err error) error {
-	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return n.fault(codeBadTar, "the archive is cut off")
-	case errors.Is(err, tar.ErrHeader):
-		return n.fault(codeBadTar, "not a tar archive, or a damaged one: "+err.Error())
-	case errors.Is(err, tar.ErrFieldTooLong), errors.Is(err, tar.ErrInsecurePath):
-		return n.fault(codeBadTar, err.Error())
-	}
-	return n.outOf(err)
-}
-
-// outOf names an error that came up while an entry went from one half to the other.
-func (n *normaliser) outOf(err error) error {
+// named makes a failure of an error that came up at the current entry.
+func (r *entryReader) named(err error) error {
 	var known *failure
 	switch {
-	case errors.Is(err, errImageFailed), errors.As(err, &known):
-		return err
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return n.fault(codeBadTar, "the archive is cut off")
-	case errors.Is(err, tar.ErrHeader), errors.Is(err, tar.ErrFieldTooLong), errors.Is(err, tar.ErrWriteTooLong), errors.Is(err, tar.ErrWriteAfterClose):
-		return n.fault(codeBadTar, err.Error())
+	case errors.As(err, &known):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		known = &failure{Code: codeBadTar, Message: "the archive is cut off"}
+	case errors.Is(err, tar.ErrHeader):
+		known = &failure{Code: codeBadTar, Message: "not a tar archive, or a damaged one: " + err.Error()}
+	case errors.Is(err, tar.ErrFieldTooLong), errors.Is(err, tar.ErrInsecurePath), strings.HasPrefix(err.Error(), "archive/tar:"):
+		known = &failure{Code: codeBadTar, Message: err.Error()}
+	default:
+		known = asFailure(err)
 	}
-	if strings.HasPrefix(err.Error(), "archive/tar:") {
-		return n.fault(codeBadEntry, strings.TrimPrefix(err.Error(), "archive/tar: "))
+	if known.Entry == "" {
+		known.Entry = r.current
 	}
-	named := asFailure(err)
-	named.Entry = n.current
-	return named
+	return known
 }
 
-func (n *normaliser) fault(code, message string) error {
-	return &failure{Code: code, Message: message, Entry: n.current}
+func refuse(format string, values ...any) error {
+	return &failure{Code: codeBadEntry, Message: fmt.Sprintf(format, values...)}
 }
 
-func (n *normaliser) refuse(format string, values ...any) error {
-	return n.fault(codeBadEntry, fmt.Sprintf(format, values...))
-}
-
-// plain is the header as tar2ext4 understands it in every case.
-func (n *normaliser) plain(h *tar.Header) (*tar.Header, error) {
-	name, err := n.cleanPath(h.Name)
+// change is nil for an entry that means nothing.
+func (r *entryReader) change(h *tar.Header) (*change, error) {
+	name, err := r.clean(h.Name)
 	if err != nil {
 		return nil, err
 	}
-	plain := &tar.Header{
-		Typeflag: h.Typeflag,
-		Name:     name,
-		Mode:     h.Mode & modeBits,
-		Uid:      h.Uid, Gid: h.Gid,
-		ModTime: h.ModTime, AccessTime: h.AccessTime, ChangeTime: h.ChangeTime,
-		Format: tar.FormatPAX,
+	n := &node{
+		mode:  uint16(h.Mode & modeBits),
+		uid:   uint32(h.Uid),
+		gid:   uint32(h.Gid),
+		mtime: stampOf(h.ModTime),
+		atime: stampOf(h.AccessTime, h.ModTime),
+		ctime: stampOf(h.ChangeTime, h.ModTime),
 	}
+	if r.whiteouts {
+		if made, whiteout, err := whiteoutOf(name); err != nil || whiteout {
+			if made != nil {
+				made.node = n
+			}
+			return made, err
+		}
+	}
+	// The highest number is no user: it stands for none in the kernel's calls.
 	if h.Uid < 0 || h.Gid < 0 || int64(h.Uid) >= math.MaxUint32 || int64(h.Gid) >= math.MaxUint32 {
-		return nil, n.refuse("owner %d:%d does not fit 32 bits", h.Uid, h.Gid)
+		return nil, refuse("owner %d:%d does not fit 32 bits", h.Uid, h.Gid)
 	}
-	// A time the archive does not tell is the file's modification, not 1970.
-	if plain.AccessTime.IsZero() {
-		plain.AccessTime = h.ModTime
+	if n.attributes, err = attributesOf(h); err != nil {
+		return nil, refuse("%s", err)
 	}
-	if plain.ChangeTime.IsZero() {
-		plain.ChangeTime = h.ModTime
-	}
+	made := &change{name: name, node: n}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
-		plain.Typeflag = tar.TypeReg
-		plain.Size = h.Size
-		if h.Size > n.limit {
-			return nil, n.fault(codeTooLarge, fmt.Sprintf("a file of %d bytes; the image may have %d", h.Size, n.limit))
+		n.mode |= uint16(kindRegular)
+		n.size = h.Size
+		if h.Size > r.limits.File {
+			return nil, overLimit(fmt.Sprintf("a file of %d bytes", h.Size), inBytes(r.limits.File))
+		}
+		// Also what takes no space in the archive, as holes of a sparse file do not, takes time to read.
+		if r.spent.bytes += h.Size; r.spent.bytes > r.limits.Total {
+			return nil, overLimit("the size of all files", inBytes(r.limits.Total))
 		}
 	case tar.TypeDir:
+		n.mode |= uint16(kindDirectory)
 	case tar.TypeSymlink:
-		if h.Linkname == "" || len(h.Linkname) > maxPath || strings.IndexByte(h.Linkname, 0) >= 0 {
-			return nil, n.refuse("a symbolic link of %d bytes cannot be", len(h.Linkname))
+		n.mode = uint16(kindSymlink) | 0o777
+		if h.Linkname == "" || len(h.Linkname) > maxTarget || strings.IndexByte(h.Linkname, 0) >= 0 {
+			return nil, refuse("a symbolic link of %d bytes cannot be", len(h.Linkname))
 		}
-		plain.Linkname = h.Linkname
+		n.target, n.size = strings.Clone(h.Linkname), int64(len(h.Linkname))
 	case tar.TypeLink:
-		target, err := n.cleanPath(h.Linkname)
-		if err != nil {
-			return nil, err
-		}
-		kind, there := n.kinds[target]
-		if !there || kind == tar.TypeDir {
-			return nil, n.refuse("a hard link to %q, which is not a file before it in the archive", h.Linkname)
-		}
-		plain.Linkname = target
-		// An archive may store the file's data again with its link; the first copy is the file.
-		plain.Size = 0
+		made.act = actLink
+		made.target, err = r.clean(h.Linkname)
 	case tar.TypeChar, tar.TypeBlock:
 		if h.Devmajor < 0 || h.Devmajor > 0xfff || h.Devminor < 0 || h.Devminor > 0xfffff {
-			return nil, n.refuse("device %d:%d does not exist in Linux", h.Devmajor, h.Devminor)
+			return nil, refuse("device %d:%d does not exist in Linux", h.Devmajor, h.Devminor)
 		}
-		plain.Devmajor, plain.Devminor = h.Devmajor, h.Devminor
+		n.major, n.minor = uint32(h.Devmajor), uint32(h.Devminor)
+		n.mode |= uint16(kindCharacter)
+		if h.Typeflag == tar.TypeBlock {
+			n.mode = n.mode&modeBits | uint16(kindBlock)
+		}
 	case tar.TypeFifo:
+		n.mode |= uint16(kindFifo)
 	default:
-		return nil, n.refuse("entries of type %q are unknown", string(rune(h.Typeflag)))
+		return nil, refuse("entries of type %q are unknown", string(rune(h.Typeflag)))
 	}
-	if h.Typeflag != tar.TypeLink {
-		if err := n.extendedAttributes(h, plain); err != nil {
-			return nil, err
-		}
-	}
-	return plain, n.place(name, plain.Typeflag)
+	return made, err
 }
 
-// cleanPath gives the absolute path in the image.
-func (n *normaliser) cleanPath(name string) (string, error) {
-	if name == "" || len(name) > maxPath || strings.IndexByte(name, 0) >= 0 {
-		return "", n.refuse("a path of %d bytes cannot be", len(name))
+// clean gives the path below the root, "" for the root itself. Nothing leads above the root.
+func (r *entryReader) clean(name string) (string, error) {
+	if name == "" || strings.IndexByte(name, 0) >= 0 {
+		return "", &failure{Code: codeBadPath, Message: fmt.Sprintf("a path of %d bytes cannot be", len(name))}
 	}
-	for _, part := range strings.Split(name, "/") {
-		if part == ".." {
-			return "", n.refuse("%q leads upwards", name)
+	if int64(len(name)) > r.limits.Path {
+		return "", overLimit("the length of a path", inBytes(r.limits.Path))
+	}
+	clean := path.Clean(strings.TrimLeft(name, "/"))
+	switch {
+	case clean == ".":
+		return "", nil
+	case clean == "..", strings.HasPrefix(clean, "../"):
+		return "", &failure{Code: codeBadPath, Message: fmt.Sprintf("%q leads upwards", name)}
+	}
+	depth := int64(0)
+	for part := range strings.SplitSeq(clean, "/") {
+		if r.whiteouts {
+			// The longest name can be hidden, too.
+			part = strings.TrimPrefix(part, whiteoutPrefix)
 		}
 		if len(part) > maxName {
-			return "", n.refuse("a name of %d bytes; at most %d are possible", len(part), maxName)
+			return "", &failure{Code: codeBadPath, Message: fmt.Sprintf("a name of %d bytes; at most %d are possible", len(part), maxName)}
+		}
+		if depth++; depth > r.limits.Depth {
+			return "", overLimit("the depth of its directories", fmt.Sprint(r.limits.Depth))
 		}
 	}
-	return path.Clean("/" + name), nil
+	return clean, nil
 }
 
-const xattrRecord = "SCHILY.xattr."
+const attributeRecord = "SCHILY.xattr."
 
-func (n *normaliser) extendedAttributes(h, plain *tar.Header) error {
+func attributesOf(h *tar.Header) (*attributes, error) {
+	var found map[string]string
 	for key, value := range h.PAXRecords {
-		name, found := strings.CutPrefix(key, xattrRecord)
-		if !found {
-			continue
+		if name, is := strings.CutPrefix(key, attributeRecord); is {
+			if found == nil {
+				found = map[string]string{}
+			}
+			found[name] = value
 		}
-		if name == "" || len(name) > maxName {
-			return n.refuse("an extended attribute's name of %d bytes cannot be", len(name))
-		}
-		if plain.PAXRecords == nil {
-			plain.PAXRecords = map[string]string{}
-		}
-		plain.PAXRecords[key] = value
 	}
-	return nil
+	return newAttributes(found)
 }
 
-// place notes that something of this kind is at name. A directory may come again, to set its attributes; anything else may
-// stand in one place once, and only below directories.
-func (n *normaliser) place(name string, kind byte) error {
-	for parent := path.Dir(name); parent != "/"; parent = path.Dir(parent) {
-		was, there := n.kinds[parent]
-		if there && was != tar.TypeDir {
-			return n.refuse("it lies below %q, which is not a directory", parent)
+// stampOf takes the first time that the archive tells.
+func stampOf(times ...time.Time) stamp {
+	for _, t := range times {
+		if !t.IsZero() {
+			return newStamp(t.Unix(), t.Nanosecond())
 		}
-		if there {
-			break
-		}
-		n.kinds[parent] = tar.TypeDir
 	}
-	if was, there := n.kinds[name]; there && !(was == tar.TypeDir && kind == tar.TypeDir) {
-		return n.refuse("%q is in the archive already", name)
-	}
-	n.kinds[name] = kind
-	return nil
-}
-
-// drain reads what lies behind the end marker: tar pads its last record, and its writer must not meet a closed pipe.
-func (n *normaliser) drain() error {
-	if _, err := io.Copy(io.Discard, n.source); err != nil {
-		return asFailure(err)
-	}
-	return nil
+	return stamp{}
 }
 
 // watched reports progress within a long file.
 type watched struct {
-	normaliser *normaliser
-	reader     io.Reader
+	entries *entryReader
+	reader  io.Reader
 }
 
 func (w *watched) Read(p []byte) (int, error) {
 	count, err := w.reader.Read(p)
-	w.normaliser.report(progress{BytesIn: w.normaliser.source.bytes, Entries: w.normaliser.count})
+	w.entries.report()
 	return count, err
+}
+
+// counter counts what is read through it.
+type counter struct {
+	reader io.Reader
+	bytes  int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.reader.Read(p)
+	c.bytes += int64(n)
+	return n, err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -101,6 +102,25 @@ func TestSameArchiveSameImage(t *testing.T) {
 	}
 }
 
+func TestArchiveFromAFile(t *testing.T) {
+	data := archive(t, regular(".wh.kept", "whiteouts mean nothing here"))
+	for name, bytes := range map[string][]byte{"plain": data, "gzip": gzipped(t, data), "zstd": zstandard(t, data)} {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, bytes, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if files := made(t, build(t, nil, "--input", file)); string(files[".wh.kept"].content) != "whiteouts mean nothing here" {
+			t.Errorf("%s: %v", name, files)
+		}
+	}
+	build(t, nil, "--input", "/not/there").refused(t, codeIO, "")
+	cut := filepath.Join(t.TempDir(), "cut")
+	if err := os.WriteFile(cut, gzipped(t, data)[:40], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build(t, nil, "--input", cut).refused(t, codeBadCompression, "")
+}
+
 func TestRefusedEntries(t *testing.T) {
 	link := func(name, target string) entry {
 		return entry{Header: tar.Header{Typeflag: tar.TypeLink, Name: name, Linkname: target}}
@@ -108,25 +128,26 @@ func TestRefusedEntries(t *testing.T) {
 	tests := map[string]struct {
 		entries []entry
 		entry   string
+		code    string
 	}{
-		"upwards":                {[]entry{regular("a/../../b", "")}, "a/../../b"},
-		"link to nothing":        {[]entry{link("a", "b")}, "a"},
-		"link to itself":         {[]entry{link("a", "a")}, "a"},
-		"link to a directory":    {[]entry{dir("d", 0o755), link("a", "d")}, "a"},
-		"twice":                  {[]entry{regular("a", "1"), regular("./a", "2")}, "./a"},
-		"file over directory":    {[]entry{dir("d", 0o755), regular("d", "")}, "d"},
-		"below a file":           {[]entry{regular("f", ""), regular("f/g", "")}, "f/g"},
-		"below a symbolic link":  {[]entry{{Header: tar.Header{Typeflag: tar.TypeSymlink, Name: "s", Linkname: "/etc"}}, regular("s/passwd", "")}, "s/passwd"},
-		"a file as the root":     {[]entry{regular(".", "")}, "."},
-		"long name":              {[]entry{regular(strings.Repeat("n", 256), "")}, strings.Repeat("n", 256)},
-		"attribute too large":    {[]entry{{Header: tar.Header{Typeflag: tar.TypeReg, Name: "x", PAXRecords: map[string]string{"SCHILY.xattr.user.big": strings.Repeat("v", 5000)}}}}, "x"},
-		"owner out of range":     {[]entry{{Header: tar.Header{Typeflag: tar.TypeReg, Name: "o", Uid: 1 << 32}}}, "o"},
-		"device out of range":    {[]entry{{Header: tar.Header{Typeflag: tar.TypeChar, Name: "c", Devmajor: 1 << 20}}}, "c"},
-		"attribute without name": {[]entry{{Header: tar.Header{Typeflag: tar.TypeReg, Name: "x", PAXRecords: map[string]string{"SCHILY.xattr.": "v"}}}}, "x"},
+		"upwards":                {[]entry{regular("a/../../b", "")}, "a/../../b", codeBadPath},
+		"link to nothing":        {[]entry{link("a", "b")}, "a", codeBadEntry},
+		"link to itself":         {[]entry{link("a", "a")}, "a", codeBadEntry},
+		"link to a directory":    {[]entry{dir("d", 0o755), link("a", "d")}, "a", codeBadEntry},
+		"twice":                  {[]entry{regular("a", "1"), regular("./a", "2")}, "./a", codeBadEntry},
+		"file over directory":    {[]entry{dir("d", 0o755), regular("d", "")}, "d", codeBadEntry},
+		"below a file":           {[]entry{regular("f", ""), regular("f/g", "")}, "f/g", codeBadPath},
+		"below a symbolic link":  {[]entry{{Header: tar.Header{Typeflag: tar.TypeSymlink, Name: "s", Linkname: "/etc"}}, regular("s/passwd", "")}, "s/passwd", codeBadPath},
+		"a file as the root":     {[]entry{regular(".", "")}, ".", codeBadEntry},
+		"long name":              {[]entry{regular(strings.Repeat("n", 256), "")}, strings.Repeat("n", 256), codeBadPath},
+		"attribute too large":    {[]entry{{Header: tar.Header{Typeflag: tar.TypeReg, Name: "x", PAXRecords: map[string]string{"SCHILY.xattr.user.big": strings.Repeat("v", 5000)}}}}, "x", codeBadEntry},
+		"owner out of range":     {[]entry{{Header: tar.Header{Typeflag: tar.TypeReg, Name: "o", Uid: 1 << 32}}}, "o", codeBadEntry},
+		"device out of range":    {[]entry{{Header: tar.Header{Typeflag: tar.TypeChar, Name: "c", Devmajor: 1 << 20}}}, "c", codeBadEntry},
+		"attribute without name": {[]entry{{Header: tar.Header{Typeflag: tar.TypeReg, Name: "x", PAXRecords: map[string]string{"SCHILY.xattr.": "v"}}}}, "x", codeBadEntry},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			build(t, archive(t, test.entries...)).refused(t, codeBadEntry, test.entry)
+			build(t, archive(t, test.entries...)).refused(t, test.code, test.entry)
 		})
 	}
 }
@@ -144,7 +165,7 @@ func TestTooLarge(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{}, {""}, {"a", "b"}, {"--size-limit", "12", "a"}, {"--size-limit", "x", "a"}, {"--what", "a"}} {
+	for _, args := range [][]string{{}, {""}, {"a", "b"}, {"--size-limit", "12", "a"}, {"--size-limit", "x", "a"}, {"--what", "a"}, {"merge"}, {"merge", "--input", "x", "a"}} {
 		if code := run(args, strings.NewReader(""), os.Stdout, discard{}); code != exitUsage {
 			t.Errorf("%v: exit %d", args, code)
 		}

@@ -1,10 +1,13 @@
-// aegis-mkroot turns a tar stream into a read-only ext4 image:
+// aegis-mkroot makes read-only ext4 images, from the tar stream of a whole file system or from the layers of an image:
 //
 //	aegis-mkroot [--size-limit BYTES] OUT < TAR
+//	aegis-mkroot [--size-limit BYTES] --input TAR OUT
+//	aegis-mkroot merge [--size-limit BYTES] OUT < REQUEST
 //
 // It needs no privileges: owners, modes, extended attributes, device nodes and hard links go straight from the archive into the
-// image. Whiteout names have no meaning to it. On success one JSON line on standard output tells the image's size; progress and
-// a failure are JSON lines on standard error (see report.go). OUT appears complete or not at all.
+// image. In a tar stream whiteout names have no meaning; as a file it may be compressed with gzip or zstd. REQUEST is a JSON document that names the layers' blobs (see merge.go). On
+// success one JSON line on standard output tells the image's size; progress and a failure are JSON lines on standard error (see
+// report.go). OUT appears complete or not at all.
 package main
 
 import (
@@ -14,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -28,20 +32,35 @@ const (
 )
 
 func main() {
+	// An index of a million files is the most that is in memory: it need not be there twice while it grows.
+	debug.SetGCPercent(50)
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	merging := len(args) > 0 && args[0] == "merge"
+	if merging {
+		args = args[1:]
+	}
 	flags := flag.NewFlagSet("aegis-mkroot", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	limit := flags.Int64("size-limit", defaultSizeLimit, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() != 1 || flags.Arg(0) == "" {
-		fmt.Fprintln(stderr, "usage: aegis-mkroot [--size-limit BYTES] OUT < TAR")
+	input := flags.String("input", "", "")
+	if err := flags.Parse(args); err != nil || flags.NArg() != 1 || flags.Arg(0) == "" || merging && *input != "" {
+		fmt.Fprintln(stderr, "usage: aegis-mkroot [--size-limit BYTES] [--input TAR] OUT < TAR")
+		fmt.Fprintln(stderr, "       aegis-mkroot merge [--size-limit BYTES] OUT < REQUEST")
 		return exitUsage
 	}
 	if *limit < minSizeLimit || *limit > maxSizeLimit {
 		fmt.Fprintf(stderr, "aegis-mkroot: --size-limit is %d; a number from %d to %d is needed\n", *limit, minSizeLimit, int64(maxSizeLimit))
 		return exitUsage
+	}
+	work := maker(convert)
+	switch {
+	case merging:
+		work = mergeRequested
+	case *input != "":
+		work = convertFile(*input)
 	}
 
 	report := newReporter(stdout, stderr)
@@ -59,7 +78,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var made result
 	go func() {
 		defer close(done)
-		made, err = convert(stdin, out.file, *limit, report.progress)
+		made, err = guarded(work, stdin, out.file, *limit, report.progress)
 		if err == nil {
 			made.Bytes, err = out.commit(made.Bytes)
 		}
@@ -84,4 +103,24 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	report.success(made)
 	return 0
+}
+
+type maker func(in io.Reader, out *os.File, limit int64, report func(progress)) (result, error)
+
+func mergeRequested(in io.Reader, out *os.File, limit int64, report func(progress)) (result, error) {
+	request, err := readRequest(in)
+	if err != nil {
+		return result{}, err
+	}
+	return merge(request, out, limit, report)
+}
+
+// guarded turns a panic into a failure like any other.
+func guarded(work maker, in io.Reader, out *os.File, limit int64, report func(progress)) (made result, err error) {
+	defer func() {
+		if trouble := recover(); trouble != nil {
+			err = &failure{Code: codeInternal, Message: fmt.Sprint(trouble)}
+		}
+	}()
+	return work(in, out, limit, report)
 }

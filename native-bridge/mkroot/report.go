@@ -11,20 +11,32 @@ import (
 
 // What went wrong, for a program to decide on.
 const (
-	codeBadTar      = "bad-tar"     // not a tar, cut off, or with contradictory headers
-	codeBadEntry    = "bad-entry"   // an entry that an ext4 file system cannot hold
-	codeTooLarge    = "too-large"   // the image would exceed the size limit
-	codeNoSpace     = "no-space"    // the disk or the quota is full
-	codeIO          = "io"          // reading or writing failed
-	codeInterrupted = "interrupted" // SIGTERM, SIGINT, SIGHUP
-	codeInternal    = "internal"    // a bug
+	codeBadRequest     = "bad-request"     // what merge was asked for makes no sense
+	codeBadCompression = "bad-compression" // a layer's blob is not what it should be, or damaged
+	codeMismatch       = "diff-mismatch"   // a layer whose bytes have another digest
+	codeBadTar         = "bad-tar"         // not a tar, cut off, or with contradictory headers
+	codeBadPath        = "bad-path"        // a path that leads nowhere, or nowhere it may
+	codeBadEntry       = "bad-entry"       // an entry that an ext4 file system cannot hold
+	codeTooLarge       = "too-large"       // the image would exceed a limit
+	codeNoSpace        = "no-space"        // the disk or the quota is full
+	codeIO             = "io"              // reading or writing failed
+	codeInterrupted    = "interrupted"     // SIGTERM, SIGINT, SIGHUP
+	codeInternal       = "internal"        // a bug
 )
 
-// failure is the last line of standard error. Entry is the archive's entry it is about, where there is one.
+// failure is the last line of standard error. Entry is the archive's entry it is about, where there is one, and Layer the layer,
+// by its digest.
 type failure struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Entry   string `json:"entry"`
+	Layer   string `json:"layer,omitempty"`
+	// For too-large: what is over which limit.
+	What  string `json:"what,omitempty"`
+	Limit string `json:"limit,omitempty"`
+	// For diff-mismatch: the digests.
+	Expected string `json:"expected,omitempty"`
+	Actual   string `json:"actual,omitempty"`
 }
 
 func (f *failure) Error() string { return f.Code + ": " + f.Message }
@@ -46,6 +58,7 @@ type result struct {
 	Entries int64 `json:"entries"`
 }
 
+// progress tells how much of the archive, or of the layers' blobs, has been read.
 type progress struct {
 	BytesIn int64 `json:"bytesIn"`
 	Entries int64 `json:"entries"`

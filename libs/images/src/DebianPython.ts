@@ -17,6 +17,7 @@ import * as path from "node:path"
 import { pipeline } from "node:stream/promises"
 import { debianMirrors } from "./DebianMirrors.ts"
 import { explain, followLog } from "./DebstrapLog.ts"
+import { MkrootFailure } from "./MkrootLines.ts"
 
 /** One step of the work, for a progress display. `fraction` is 0 to 1 where it is known. */
 export interface Progress {
@@ -170,9 +171,6 @@ const notInstalled = (message: string) =>
     message,
     remedy: "apt-get install mmdebstrap uidmap (mmdebstrap exists for Debian and its descendants)"
   })
-
-/** The last line that aegis-mkroot writes when it fails. */
-const MkrootFailure = Schema.parseJson(Schema.Struct({ code: Schema.String, message: Schema.String }))
 
 const diskFailed = (mkroot: Process.Process) =>
   Effect.flatMap(mkroot.stderrTail, (text) => {

@@ -1,2 +1,3 @@
 export * from "./BaseRootfs.ts"
-export type { Progress, Report } from "./DebianPython.ts"
+export { images, imageStore } from "./Layers.ts"
+export { type ImageDisk, ImageStore } from "./store/ImageStore.ts"

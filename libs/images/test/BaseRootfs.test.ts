@@ -10,7 +10,7 @@ import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
-import { BaseRootfs } from "../src/index.ts"
+import { BaseRootfs, images } from "../src/index.ts"
 import { assembleDebianPython, type Progress } from "../src/DebianPython.ts"
 import { mirrorLines } from "../src/DebianMirrors.ts"
 import { explain } from "../src/DebstrapLog.ts"
@@ -119,7 +119,7 @@ describe("assembleDebianPython", () => {
 
 describe("BaseRootfs", () => {
   const home = (directory: string, product: string) =>
-    BaseRootfs.layer.pipe(
+    images.pipe(
       Layer.provide(AegisPaths.layer(product)),
       Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["AEGIS_HOME", directory]]))))
     )
@@ -145,11 +145,11 @@ describe("BaseRootfs", () => {
         fs.writeFileSync(path.join(place, "rootfs.json"), JSON.stringify(record))
         assert.strictEqual((yield* Effect.flip(rootfs.current))._tag, "RootfsUnavailable")
         fs.writeFileSync(path.join(place, "rootfs.ext4"), "disk")
-        const told: Array<Progress> = []
+        const steps: Array<object> = []
         // There is no aegis-mkroot at all in this product: nothing is made.
-        const found = yield* rootfs.ensure("debian-python", (progress) => void told.push(progress))
+        const found = yield* rootfs.ensure((step) => void steps.push(step))
         assert.strictEqual(found.record.digest, digest)
-        assert.deepStrictEqual(told, [])
+        assert.deepStrictEqual(steps, [])
         assert.strictEqual((yield* rootfs.current).path, path.join(place, "rootfs.ext4"))
         fs.writeFileSync(path.join(place, "rootfs.json"), "{")
         assert.strictEqual((yield* Effect.flip(rootfs.current))._tag, "RootfsUnavailable")
