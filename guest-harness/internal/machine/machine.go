@@ -46,6 +46,9 @@ func (Guest) Uptime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
+// SetClock sets the wall clock to what the host's says.
+func (Guest) SetClock(now time.Time) error { return setClock(now) }
+
 // SyncWorkspace writes out what the command has left in /workspace.
 func (Guest) SyncWorkspace() {
 	directory, err := os.Open("/workspace")

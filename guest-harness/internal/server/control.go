@@ -50,6 +50,23 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *wire.Failure {
 	return nil
 }
 
+// clock answers POST /clock: the machine stood still for a while.
+func (s *Server) clock(w http.ResponseWriter, r *http.Request) *wire.Failure {
+	body, failure := readBody(w, r)
+	if failure != nil {
+		return failure
+	}
+	now, failure := wire.DecodeClock(body)
+	if failure != nil {
+		return failure
+	}
+	if err := s.machine.SetClock(now); err != nil {
+		return wire.Failf(wire.Internal, "the clock: %v", err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
 const (
 	// farewell is how long a shutdown waits, at the most, for a host that reads the events to acknowledge the last one.
 	farewell = time.Second

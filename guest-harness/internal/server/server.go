@@ -28,6 +28,7 @@ type Machine interface {
 	Prepare(*wire.Boot) *wire.Failure
 	Kernel() string
 	Uptime() time.Duration
+	SetClock(time.Time) error
 	SyncWorkspace()
 	KillAll()
 	// End writes everything out and ends the machine.
@@ -113,6 +114,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		failure = s.stdin(w, r)
 	case "POST /signal":
 		failure = s.signal(w, r)
+	case "POST /clock":
+		failure = s.clock(w, r)
 	case "POST /shutdown":
 		failure = s.shutdown(w, r)
 	default:

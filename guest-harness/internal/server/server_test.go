@@ -30,6 +30,7 @@ type testMachine struct {
 	ended          chan struct{}
 	crashed        chan string
 	prepareBug     bool
+	clock          time.Time
 }
 
 func newMachine() *testMachine {
@@ -46,10 +47,14 @@ func (m *testMachine) Prepare(*wire.Boot) *wire.Failure {
 }
 func (m *testMachine) Kernel() string        { return "6.12.91" }
 func (m *testMachine) Uptime() time.Duration { return 1500 * time.Millisecond }
-func (m *testMachine) SyncWorkspace()        { m.synced <- struct{}{} }
-func (m *testMachine) KillAll()              { m.killed <- struct{}{} }
-func (m *testMachine) End()                  { m.ended <- struct{}{} }
-func (m *testMachine) Crashed(trace string)  { m.crashed <- trace }
+func (m *testMachine) SetClock(now time.Time) error {
+	m.clock = now
+	return nil
+}
+func (m *testMachine) SyncWorkspace()       { m.synced <- struct{}{} }
+func (m *testMachine) KillAll()             { m.killed <- struct{}{} }
+func (m *testMachine) End()                 { m.ended <- struct{}{} }
+func (m *testMachine) Crashed(trace string) { m.crashed <- trace }
 
 // host is the other side of one server, over a Unix socket.
 type host struct {
@@ -397,6 +402,16 @@ func TestSignals(t *testing.T) {
 	if s := h.events("?after=0").all(); s.exit != `{"type":"exit","signal":2}` {
 		t.Fatal(s.exit)
 	}
+}
+
+func TestT232TheClockIsSet(t *testing.T) {
+	h := newHost(t)
+	h.expect("POST", "/clock", `{"clockMs":1795515600000}`, 204, "")
+	if !h.machine.clock.Equal(time.UnixMilli(1795515600000)) {
+		t.Errorf("the clock is %v", h.machine.clock)
+	}
+	h.expect("POST", "/clock", `{"clockMs":-1}`, 400, "clockMs")
+	h.expect("POST", "/clock", `{}`, 400, "clockMs")
 }
 
 func TestShutdownIsTermGraceKillAndTheEnd(t *testing.T) {

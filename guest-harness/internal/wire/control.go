@@ -21,6 +21,16 @@ func DecodeSignal(body []byte) (syscall.Signal, *Failure) {
 	return syscall.Signal(signal), nil
 }
 
+// DecodeClock reads the body of POST /clock.
+func DecodeClock(body []byte) (time.Time, *Failure) {
+	o := parseObject(body)
+	ms := o.integer("clockMs", 0, 1<<53)
+	if failure := o.finish("clock"); failure != nil {
+		return time.Time{}, failure
+	}
+	return time.UnixMilli(ms), nil
+}
+
 // DecodeShutdown reads the body of POST /shutdown.
 func DecodeShutdown(body []byte) (grace time.Duration, failure *Failure) {
 	o := parseObject(body)

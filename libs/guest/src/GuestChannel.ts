@@ -51,6 +51,8 @@ export interface GuestChannel {
   /** Opens the primary's standard input; `write` waits while the guest's pipe is full. Closing the scope closes it. */
   readonly stdin: Effect.Effect<(bytes: Uint8Array) => Effect.Effect<void, ChannelBroken>, ChannelError, Scope.Scope>
   readonly signal: (signal: number) => Effect.Effect<void, ChannelError>
+  /** Sets the guest's wall clock, in milliseconds since the epoch. */
+  readonly setClock: (clockMs: number) => Effect.Effect<void, ChannelError>
   /** SIGTERM, `grace`, SIGKILL, sync, reboot: returns when the guest has begun. */
   readonly shutdown: (grace: Duration.Duration) => Effect.Effect<void, ChannelError>
 }
@@ -165,6 +167,8 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
         })
     }),
     signal: (signal) => command("/signal", JSON.stringify({ signal })).pipe(Effect.withSpan("GuestChannel.signal")),
+    setClock: (clockMs) =>
+      command("/clock", JSON.stringify({ clockMs })).pipe(Effect.withSpan("GuestChannel.setClock")),
     shutdown: (grace) =>
       command("/shutdown", JSON.stringify({ graceMs: Duration.toMillis(grace) })).pipe(
         Effect.withSpan("GuestChannel.shutdown")

@@ -24,6 +24,14 @@ export class AegisPaths extends Context.Tag("@aegis/host/AegisPaths")<
     readonly lockFile: string
     readonly baseRootfs: string
     readonly workspaces: string
+    /** The journal's database. */
+    readonly journal: string
+    /** One directory per instance. */
+    readonly logs: string
+    /** An OCI image layout. */
+    readonly images: string
+    /** The root disks made of images. */
+    readonly disks: string
     readonly kernels: string
     /** The parent of all run directories: what is in it belongs to VMs. */
     readonly run: string
@@ -69,6 +77,10 @@ const make = (product: string) =>
       lockFile: `${data}/aegisd.lock`,
       baseRootfs: `${home.value}/base-rootfs`,
       workspaces: `${data}/workspaces`,
+      journal: `${data}/aegis.db`,
+      logs: `${data}/logs`,
+      images: `${data}/images`,
+      disks: `${data}/disks`,
       kernels: `${data}/kernels`,
       run,
       runDir: (id) => `${run}/${shorten(id)}`,

@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn as spawnChild } from "node:child_process"
 import { existsSync } from "node:fs"
@@ -14,6 +15,7 @@ import type { Readable, Writable } from "node:stream"
 import * as ProcessTable from "./ProcessTable.ts"
 import { TailBuffer } from "./TailBuffer.ts"
 
+/** Both are null for a process that was another's child: nobody but its parent learns how it ended. */
 export interface ExitStatus {
   readonly code: number | null
   readonly signal: string | null
@@ -131,23 +133,6 @@ const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
         sendSignal(options.detached === true ? -pid : pid, name)
       })
     const ended = Deferred.await(exit)
-    // A finalizer runs uninterruptibly, where a timeout would wait for what it gives up.
-    const endsWithin = (patience: Duration.Duration) => Effect.timeoutOption(Effect.interruptible(ended), patience)
-    const stop: Process["stop"] = (grace) =>
-      Effect.gen(function* () {
-        if (yield* Deferred.isDone(exit)) return yield* ended
-        const patience = Duration.decode(grace)
-        if (Duration.greaterThan(patience, Duration.zero)) {
-          yield* signal("SIGTERM")
-          // A stopped process takes its SIGTERM only when it goes on.
-          yield* signal("SIGCONT")
-          const obeyed = yield* endsWithin(patience)
-          if (Option.isSome(obeyed)) return obeyed.value
-        }
-        yield* signal("SIGKILL")
-        const killed = yield* endsWithin(killPatience)
-        return Option.getOrElse(killed, (): ExitStatus => ({ code: null, signal: "SIGKILL" }))
-      })
     const tailWhenDrained = (tail: Tail) =>
       Effect.gen(function* () {
         if (yield* Deferred.isDone(exit)) yield* Effect.timeoutOption(Effect.interruptible(tail.drained), drainPatience)
@@ -157,7 +142,7 @@ const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
       pid,
       exit: ended,
       signal,
-      stop,
+      stop: stopper(exit, signal),
       stdin: Option.fromNullable(child.stdin),
       stdout: Option.fromNullable(child.stdout),
       stderr: Option.fromNullable(child.stderr),
@@ -168,6 +153,70 @@ const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
         Option.map((entry) => entry.state)
       )
     }
+  })
+
+/** SIGTERM, the grace, SIGKILL. */
+const stopper =
+  (exit: Deferred.Deferred<ExitStatus>, signal: Process["signal"]): Process["stop"] =>
+  (grace) =>
+    Effect.gen(function* () {
+      const ended = Deferred.await(exit)
+      // A finalizer runs uninterruptibly, where a timeout would wait for what it gives up.
+      const endsWithin = (patience: Duration.Duration) => Effect.timeoutOption(Effect.interruptible(ended), patience)
+      if (yield* Deferred.isDone(exit)) return yield* ended
+      const patience = Duration.decode(grace)
+      if (Duration.greaterThan(patience, Duration.zero)) {
+        yield* signal("SIGTERM")
+        // A stopped process takes its SIGTERM only when it goes on.
+        yield* signal("SIGCONT")
+        const obeyed = yield* endsWithin(patience)
+        if (Option.isSome(obeyed)) return obeyed.value
+      }
+      yield* signal("SIGKILL")
+      const killed = yield* endsWithin(killPatience)
+      return Option.getOrElse(killed, (): ExitStatus => ({ code: null, signal: "SIGKILL" }))
+    })
+
+/** How often a process that is not our child is looked at: nothing else tells of its end. */
+const lookAgain = Duration.millis(100)
+
+/**
+ * Takes over a process that an earlier daemon started in a session of its own; none when that very process is gone. The scope's end ends
+ * it. Its streams are lost, and how it ends is not known.
+ */
+export const adopt = (
+  entry: Pick<ProcessTable.ProcessEntry, "pid" | "startTime">
+): Effect.Effect<Option.Option<Process>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    if (!(yield* ProcessTable.isAlive(entry))) return Option.none()
+    const exit = yield* Deferred.make<ExitStatus>()
+    yield* ProcessTable.isAlive(entry).pipe(
+      Effect.repeat({ while: (alive) => alive, schedule: Schedule.spaced(lookAgain) }),
+      Effect.zipRight(Deferred.succeed(exit, { code: null, signal: null })),
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+    const signal: Process["signal"] = (name) =>
+      Effect.flatMap(ProcessTable.isAlive(entry), (alive) =>
+        alive ? Effect.sync(() => sendSignal(-entry.pid, name)) : Effect.void
+      )
+    const process: Process = {
+      pid: entry.pid,
+      exit: Deferred.await(exit),
+      signal,
+      stop: stopper(exit, signal),
+      stdin: Option.none(),
+      stdout: Option.none(),
+      stderr: Option.none(),
+      stdoutTail: Effect.succeed(""),
+      stderrTail: Effect.succeed(""),
+      state: Effect.map(
+        ProcessTable.read(entry.pid),
+        Option.map(({ state }) => state)
+      )
+    }
+    yield* Effect.addFinalizer(() => process.stop(Duration.zero))
+    return Option.some(process)
   })
 
 const sendSignal = (target: number, name: NodeJS.Signals) => {

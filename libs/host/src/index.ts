@@ -1,3 +1,4 @@
+export * from "./CrashPoint.ts"
 export * as AtomicFile from "./AtomicFile.ts"
 export * as Directories from "./Directories.ts"
 export * as Lock from "./Lock.ts"

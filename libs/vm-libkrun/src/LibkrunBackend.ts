@@ -4,7 +4,7 @@
 import { BackendUnavailable, BootFailed } from "@aegis/domain"
 import { AegisPaths, Process, ProcessTable } from "@aegis/host"
 import { vmmCommand } from "@aegis/native-bridge/Privileges"
-import { awaitGuest, runDirectory, type Vm, type VmBackend, type VmBootError, watchVm } from "@aegis/vm"
+import { awaitGuest, runDirectory, tracesOf, type Vm, type VmBackend, type VmBootError, watchVm } from "@aegis/vm"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
@@ -77,11 +77,20 @@ export const make = Effect.gen(function* () {
     )
     // Not before this guest has booted: two processes that start up would only slow each other down.
     yield* Effect.forkDaemon(spare.refill)
+    const tag = spec.workspace === undefined ? undefined : workspaceTag
     const vm: Vm = {
       guest,
       pid: vmm.pid,
       rootDevice,
-      workspaceTag: spec.workspace === undefined ? undefined : workspaceTag,
+      workspaceTag: tag,
+      traces: yield* tracesOf({
+        vmm,
+        helpers: [],
+        directory,
+        channelSocket: vsockPath,
+        rootDevice,
+        workspaceTag: tag
+      }),
       ended: yield* watchVm(vmm, []),
       consoleTail: vmm.stdoutTail,
       pause: vmm.signal("SIGSTOP"),

@@ -3,7 +3,7 @@
  */
 import { type Accelerator, BootFailed } from "@aegis/domain"
 import { AegisPaths, Process, ProcessTable } from "@aegis/host"
-import { awaitGuest, runDirectory, type Vm, type VmBackend, watchVm } from "@aegis/vm"
+import { awaitGuest, runDirectory, tracesOf, type Vm, type VmBackend, watchVm } from "@aegis/vm"
 import { Virtiofsd } from "@aegis/workspaces"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -60,12 +60,15 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
       yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
       const guest = yield* awaitGuest(vmm, channelSocket)
       const qmp = yield* Effect.option(Qmp.connect(qmpSocket))
-      const ended = yield* watchVm(vmm, helper === undefined ? [] : [{ name: "virtiofsd", process: helper }])
+      const helpers = helper === undefined ? [] : [{ name: "virtiofsd", process: helper }]
+      const tag = helper === undefined ? undefined : workspaceTag
+      const ended = yield* watchVm(vmm, helpers)
       const vm: Vm = {
         guest,
         pid: vmm.pid,
         rootDevice,
-        workspaceTag: helper === undefined ? undefined : workspaceTag,
+        workspaceTag: tag,
+        traces: yield* tracesOf({ vmm, helpers, directory, channelSocket, rootDevice, workspaceTag: tag }),
         ended: ended.pipe(
           Effect.map(({ cause }) => ({
             cause: Option.match(

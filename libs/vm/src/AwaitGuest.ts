@@ -14,8 +14,17 @@ import { bootLimit } from "./BootLimit.ts"
 import type { VmEnd } from "./VmBackend.ts"
 
 /** A process's end in words: `exit 1`, `killed by SIGKILL`. */
-export const endInWords = ({ code, signal }: Process.ExitStatus): string =>
-  signal === null ? `exit ${code}` : `killed by ${signal}`
+export const endInWords = ({ code, signal }: Process.ExitStatus): string => {
+  if (signal !== null) return `killed by ${signal}`
+  return code === null ? "its process is gone" : `exit ${code}`
+}
+
+/** Dials the channel of a VM. */
+export const dial = (socket: string): Effect.Effect<Duplex, ChannelBroken> =>
+  UnixSocket.connect(socket).pipe(
+    Effect.map((connected): Duplex => connected),
+    Effect.mapError(({ message }) => new ChannelBroken({ message }))
+  )
 
 /**
  * Opens the channel at `socket`. A VMM that ends first fails it at once, with what it wrote to stderr; a guest that stays
@@ -27,10 +36,6 @@ export const awaitGuest = (
 ): Effect.Effect<GuestChannel, BootFailed | BootTimeout, Scope.Scope> =>
   Effect.gen(function* () {
     const limit = yield* bootLimit
-    const dial = UnixSocket.connect(socket).pipe(
-      Effect.map((connected): Duplex => connected),
-      Effect.mapError(({ message }) => new ChannelBroken({ message }))
-    )
     const died = Effect.gen(function* () {
       const status = yield* vmm.exit
       const words = (yield* vmm.stderrTail).trim()
@@ -45,7 +50,7 @@ export const awaitGuest = (
       vmm.stdoutTail,
       (consoleTail) => new BootTimeout({ stage: "channel", seconds: Duration.toSeconds(limit), consoleTail })
     )
-    return yield* connect(dial).pipe(
+    return yield* connect(dial(socket)).pipe(
       Effect.raceFirst(died),
       Effect.timeoutOption(limit),
       Effect.flatMap(Option.match({ onNone: () => silent, onSome: Effect.succeed }))

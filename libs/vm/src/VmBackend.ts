@@ -13,6 +13,7 @@ import type {
 } from "@aegis/domain"
 import type { GuestChannel } from "@aegis/guest"
 import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 
 /** One VM to be made. What its guest is told to do comes later, over its channel. */
@@ -33,6 +34,22 @@ export interface VmEnd {
   readonly cause: string
 }
 
+/** A process of a VM, told from a later one with its number by its start time. */
+export const VmProcess = Schema.Struct({ name: Schema.String, pid: Schema.Int, startTime: Schema.String })
+
+/** Where a VM is to be found by a daemon that comes after the one that booted it. */
+export class VmTraces extends Schema.Class<VmTraces>("VmTraces")({
+  /** The machine's boot in which it was made: after another boot there is nothing to find. */
+  bootId: Schema.String,
+  vmm: VmProcess,
+  /** What it cannot go on without. */
+  helpers: Schema.Array(VmProcess),
+  directory: Schema.String,
+  channelSocket: Schema.String,
+  rootDevice: Schema.String,
+  workspaceTag: Schema.optional(Schema.String)
+}) {}
+
 /** A VM whose harness has answered. It lives as long as the scope it was booted in. */
 export interface Vm {
   readonly guest: GuestChannel
@@ -42,6 +59,8 @@ export interface Vm {
   readonly rootDevice: string
   /** The virtiofs tag of the workspace, if there is one. */
   readonly workspaceTag: string | undefined
+  /** Undefined where the VM ends with this process: a simulated one. */
+  readonly traces: VmTraces | undefined
   /** Succeeds when the VM's process has ended, whoever ended it. */
   readonly ended: Effect.Effect<VmEnd>
   /** The last 64 KiB that the guest's kernel and harness wrote to the console. */

@@ -1,3 +1,5 @@
+export * from "./Adopt.ts"
+export * from "./Traces.ts"
 export * from "./AwaitGuest.ts"
 export * from "./BackendChoice.ts"
 export * from "./BootLimit.ts"

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs/promises"
+import * as path from "node:path"
 import { checkHostPath, temporaryPrefix } from "./HostPath.ts"
 
 /** A directory that may be shared. `path` is real: no component of it is a symlink. */
@@ -19,13 +20,17 @@ export interface Workspace {
 export class Workspaces extends Context.Tag("@aegis/workspaces/Workspaces")<
   Workspaces,
   {
-    /** Finds or makes the directory; a temporary one is removed with the scope, no other ever is (S-062, S-063). */
+    /** Where the directory is, or will be when it is acquired. Refuses what may not be shared, before anything is made (T-134). */
+    readonly locate: (id: InstanceId, request: WorkspaceRequest) => Effect.Effect<string, WorkspaceRefused>
+    /** Finds or makes the directory, which is in use until the scope closes. None is removed then. */
     readonly acquire: (
       id: InstanceId,
       request: WorkspaceRequest
     ) => Effect.Effect<Workspace, WorkspaceRefused, Scope.Scope>
-    /** Removes what temporary workspaces a daemon that died has left; says how many. */
-    readonly sweep: Effect.Effect<number>
+    /** Removes the temporary workspace of an instance, if it has one; no other ever is removed (S-062, S-063). */
+    readonly forget: (id: InstanceId) => Effect.Effect<void>
+    /** Removes the temporary workspaces of all other instances; says how many there were. */
+    readonly sweep: (kept: ReadonlySet<string>) => Effect.Effect<number>
   }
 >() {
   static readonly layer = Layer.effect(
@@ -33,6 +38,7 @@ export class Workspaces extends Context.Tag("@aegis/workspaces/Workspaces")<
     Effect.gen(function* () {
       const paths = yield* AegisPaths
       const holders = new Map<string, number>()
+      const temporary = (id: string) => `${paths.workspaces}/run-${id}`
 
       /** Two guests may work in one directory, and that is said (T-140). */
       const hold = (id: InstanceId, workspace: Workspace) =>
@@ -53,30 +59,42 @@ export class Workspaces extends Context.Tag("@aegis/workspaces/Workspaces")<
         ).pipe(Effect.as(workspace))
 
       return Workspaces.of({
+        locate: (id, request) => {
+          switch (request._tag) {
+            case "Temporary":
+              return Effect.succeed(temporary(id))
+            case "Named":
+              return Effect.succeed(`${paths.workspaces}/${request.name}`)
+            case "HostPath":
+              return checkHostPath(request, paths)
+          }
+        },
         acquire: Effect.fn("Workspaces.acquire")(function* (id, request) {
           switch (request._tag) {
             case "Temporary": {
-              const path = `${paths.workspaces}/run-${id}`
-              yield* Effect.acquireRelease(make(path), () => Effect.ignoreLogged(Directories.removeTree(path)))
-              return { path: yield* realPath(path), readOnly: false }
+              yield* make(temporary(id))
+              return { path: yield* realPath(temporary(id)), readOnly: false }
             }
             case "Named": {
-              const path = `${paths.workspaces}/${request.name}`
-              yield* make(path)
-              return yield* hold(id, { path: yield* realPath(path), readOnly: request.readOnly })
+              const named = `${paths.workspaces}/${request.name}`
+              yield* make(named)
+              return yield* hold(id, { path: yield* realPath(named), readOnly: request.readOnly })
             }
             case "HostPath":
               return yield* hold(id, { path: yield* checkHostPath(request, paths), readOnly: request.readOnly })
           }
         }),
-        sweep: Effect.gen(function* () {
-          const names = yield* Effect.promise(() => fs.readdir(paths.workspaces).catch(() => []))
-          const left = names.filter((name) => name.startsWith(temporaryPrefix))
-          yield* Effect.forEach(left, (name) =>
-            Effect.ignoreLogged(Directories.removeTree(`${paths.workspaces}/${name}`))
-          )
-          return left.length
-        })
+        forget: (id) => Effect.ignoreLogged(Directories.removeTree(temporary(id))),
+        sweep: (kept) =>
+          Effect.gen(function* () {
+            const keep = new Set([...kept].map((id) => path.basename(temporary(id))))
+            const names = yield* Effect.promise(() => fs.readdir(paths.workspaces).catch(() => []))
+            const left = names.filter((name) => name.startsWith(temporaryPrefix) && !keep.has(name))
+            yield* Effect.forEach(left, (name) =>
+              Effect.ignoreLogged(Directories.removeTree(`${paths.workspaces}/${name}`))
+            )
+            return left.length
+          })
       })
     })
   )

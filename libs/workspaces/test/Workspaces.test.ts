@@ -40,7 +40,7 @@ const refused = (file: string, words: string, readOnly = false) =>
   })
 
 describe("Workspaces", () => {
-  it.effect("S-062 a temporary one is private and removed with the scope, whatever is in it", () =>
+  it.effect("S-062 a temporary one is private and removed when it is forgotten, whatever is in it", () =>
     Effect.gen(function* () {
       const outside = directory("outside")
       fs.writeFileSync(path.join(outside, "precious"), "")
@@ -55,6 +55,8 @@ describe("Workspaces", () => {
           return workspace.path
         })
       )
+      assert.isTrue(fs.existsSync(made), "it outlives one run of its instance")
+      yield* Effect.flatMap(Workspaces, (workspaces) => workspaces.forget(id))
       assert.isFalse(fs.existsSync(made))
       assert.deepStrictEqual(fs.readdirSync(outside), ["precious"])
     }).pipe(Effect.provide(live))
@@ -166,9 +168,11 @@ describe("Workspaces", () => {
       for (const name of ["run-inst-7", "run-inst-8", "notes", "run-of-the-mill"])
         directory("home", "data", "workspaces", name)
       fs.symlinkSync(directory("target"), path.join(places, "run-inst-6"))
-      const removed = yield* Effect.flatMap(Workspaces, (workspaces) => workspaces.sweep)
-      assert.strictEqual(removed, 3)
-      assert.sameMembers(fs.readdirSync(places), ["notes", "run-of-the-mill"])
+      const removed = yield* Effect.flatMap(Workspaces, (workspaces) =>
+        workspaces.sweep(new Set([InstanceId.make("inst-7")]))
+      )
+      assert.strictEqual(removed, 2)
+      assert.sameMembers(fs.readdirSync(places), ["notes", "run-inst-7", "run-of-the-mill"])
       assert.isTrue(fs.existsSync(at("target")))
     }).pipe(Effect.provide(live))
   )

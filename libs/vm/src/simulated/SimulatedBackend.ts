@@ -52,6 +52,7 @@ export const simulatedBackend = (options: SimulatedOptions): VmBackend => ({
       pid: undefined,
       rootDevice: "/dev/vda",
       workspaceTag: spec.workspace === undefined ? undefined : "workspace",
+      traces: undefined,
       ended: Deferred.await(end),
       consoleTail: Effect.succeed(""),
       pause: Effect.void,

@@ -101,6 +101,8 @@ class SimulatedGuest {
           this.#deliver(Number(/\d+/.exec(body)?.[0]))
           return reply(stream, 204)
         })
+      case "POST /clock":
+        return Effect.zipRight(bodyOf(stream), reply(stream, 204))
       case "POST /shutdown":
         return reply(stream, 202).pipe(Effect.zipRight(this.#shutdown()))
       default:
