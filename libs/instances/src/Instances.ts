@@ -1,116 +1,111 @@
 /**
- * The lifecycle of instances: what ties disk, workspace, VM and guest together. Every instance is owned by the daemon; a
- * client's going away ends what it asked to be ephemeral, and nothing else.
+ * The lifecycle of instances: what ties journal, log, disk, workspace, VM and guest together. Every instance is owned by the daemon;
+ * a client's going away ends what it asked to be ephemeral, and nothing else.
  */
-import {
-  type Instance,
-  type InstanceId,
-  type InstanceSpec,
-  HandleTaken,
+import type {
+  CrashLoop,
+  EventCause,
+  Handle,
+  Instance,
+  InstanceChanged,
+  InstanceId,
+  InstanceSpec,
+  InstanceState,
+  InvalidArgument,
+  LogEntry,
+  LogQuery,
+  LogUnavailable,
   NotFound,
-  type RunEvent,
-  type StartError,
-  StateConflict
+  RunEvent,
+  StartError,
+  StartOutcome,
+  StateConflict,
+  StoreError
 } from "@aegis/domain"
-import { BaseRootfs } from "@aegis/images"
-import { BackendChoice } from "@aegis/vm"
-import { Workspaces } from "@aegis/workspaces"
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
-import * as InstanceIds from "./InstanceIds.ts"
-import * as LiveInstance from "./LiveInstance.ts"
-import { checkResources } from "./Resources.ts"
+import type * as Stream from "effect/Stream"
+import { make } from "./Runtime.ts"
 
+/** A target is a handle, in whatever case, or an id. `cause` says who asks; it is written down with what follows from it. */
 export class Instances extends Context.Tag("@aegis/instances/Instances")<
   Instances,
   {
-    /** Records an instance and begins its start. Succeeds at once, in state `starting`. */
-    readonly create: (spec: InstanceSpec) => Effect.Effect<Instance, StartError>
+    /**
+     * Records an instance and begins its start; succeeds at once, in state `starting`. Where the handle is that of a stopped
+     * instance, that one is started from its own configuration, and the rest of `spec` is not looked at (S-082, S-083, D-02).
+     */
+    readonly start: (spec: InstanceSpec, cause: EventCause) => Effect.Effect<StartOutcome, StartError>
+    /** Starts a stopped instance from its own configuration (S-080). */
+    readonly restart: (
+      target: Handle | InstanceId,
+      cause: EventCause
+    ) => Effect.Effect<StartOutcome, NotFound | StartError>
+    /**
+     * Starts a stopped instance, resumes a paused one, and waits for one that starts, because somebody needs it now. Succeeds when its
+     * guest runs its command. One that ends again and again is left alone until a person starts it (T-238).
+     */
+    readonly wake: (target: string, cause: EventCause) => Effect.Effect<Instance, NotFound | CrashLoop | StartError>
     /**
      * Creates an instance, follows it to its end and removes it. The stream fails with what the start failed with. Whoever
      * stops reading removes the instance as well: nothing of it is left when the stream's scope has closed.
      */
-    readonly run: (spec: InstanceSpec) => Stream.Stream<RunEvent, StartError>
+    readonly run: (spec: InstanceSpec, cause: EventCause) => Stream.Stream<RunEvent, StartError>
     /** Writes to the primary's standard input, waiting while it is full; `end` closes it. */
     readonly writeStdin: (
       id: InstanceId,
       bytes: Uint8Array,
       end: boolean
-    ) => Effect.Effect<void, NotFound | StateConflict>
+    ) => Effect.Effect<void, NotFound | StateConflict | StoreError>
     /** All there are, oldest first. */
-    readonly list: Effect.Effect<ReadonlyArray<Instance>>
-    /** By handle or id. */
-    readonly get: (target: string) => Effect.Effect<Instance, NotFound>
-    /** What it says from its first event on; events that were read before are not kept. */
-    readonly follow: (target: string) => Stream.Stream<RunEvent, StartError | NotFound>
-    /** Ends its VM, gracefully if the guest lets us, and removes every trace. Succeeds when nothing is left. */
-    readonly remove: (target: string) => Effect.Effect<void, NotFound>
+    readonly list: Effect.Effect<ReadonlyArray<Instance>, StoreError>
+    /** Those in these states; what is stopped for years costs nothing here. */
+    readonly listIn: (states: ReadonlyArray<InstanceState>) => Effect.Effect<ReadonlyArray<Instance>, StoreError>
+    readonly count: Effect.Effect<number, StoreError>
+    readonly get: (target: string) => Effect.Effect<Instance, NotFound | StoreError>
+    /** Ends its command and its VM, gracefully if the guest lets us, and keeps its record. One that is stopped stays so (D-03). */
+    readonly stop: (
+      target: string,
+      grace: Duration.Duration,
+      cause: EventCause
+    ) => Effect.Effect<Instance, NotFound | StoreError>
+    /** Stops its VM's process where it stands (S-133). */
+    readonly pause: (
+      target: string,
+      cause: EventCause
+    ) => Effect.Effect<Instance, NotFound | StateConflict | StoreError>
+    /** Lets it go on, with its clock set right. */
+    readonly resume: (
+      target: string,
+      cause: EventCause
+    ) => Effect.Effect<Instance, NotFound | StateConflict | StoreError>
+    /** Ends its VM and removes every trace but the journal's. Succeeds when nothing is left. */
+    readonly remove: (target: string, cause: EventCause) => Effect.Effect<void, NotFound | StoreError>
+    /** Removes those that have been stopped for longer than that; says which. */
+    readonly prune: (
+      stoppedFor: Duration.Duration,
+      cause: EventCause
+    ) => Effect.Effect<ReadonlyArray<InstanceId>, StoreError>
+    /** Waits until it is stopped, and gives it as it is then; one that is removed is not found. */
+    readonly wait: (target: string) => Effect.Effect<Instance, NotFound | StoreError>
+    /** Every instance as it is, then every change. */
+    readonly watch: Stream.Stream<InstanceChanged, StoreError>
+    /** The root disks of images that its instances need, stopped ones too. */
+    readonly disksInUse: Effect.Effect<ReadonlySet<string>, StoreError>
+    /** What it has said and what was said of it; the target is looked up once. */
+    readonly logs: (
+      target: string,
+      query: LogQuery
+    ) => Stream.Stream<LogEntry, NotFound | StoreError | InvalidArgument | LogUnavailable>
+    /** From now on a VM is left running when this service's scope closes; says how many there are. */
+    readonly leave: Effect.Effect<number>
   }
 >() {
+  /** Goes on with what an earlier daemon has left before it is there: VMs that run are adopted, all else is brought to its end. */
   static readonly layer = Layer.scoped(
     this,
     Effect.suspend(() => make)
   )
 }
-
-const make = Effect.gen(function* () {
-  // These three and no more: the whole context would bring the scope of whoever builds this layer.
-  const context = Context.pick(
-    BaseRootfs,
-    BackendChoice,
-    Workspaces
-  )(yield* Effect.context<BaseRootfs | BackendChoice | Workspaces>())
-  const nextId = yield* InstanceIds.make
-  const bootSlots = yield* LiveInstance.bootSlots
-  const live = new Map<InstanceId, LiveInstance.LiveInstance>()
-
-  const find = (target: string) =>
-    Effect.suspend(() => {
-      const found = [...live.values()].find(
-        ({ instance }) => instance().id === target || instance().handle === target.toLowerCase()
-      )
-      return found === undefined ? Effect.fail(new NotFound({ target })) : Effect.succeed(found)
-    })
-
-  const begin = Effect.fn("Instances.create")(function* (spec: InstanceSpec) {
-    yield* checkResources(spec)
-    const id = yield* nextId
-    const createdAt = yield* DateTime.now
-    const begun = yield* LiveInstance.make({ id, spec, createdAt })
-    // From the look at the handles to the entry in the map nothing yields: two creates with one name cannot both pass (T-35).
-    const taken = [...live.values()].find(
-      ({ instance }) => spec.handle !== undefined && instance().handle === spec.handle
-    )
-    if (taken !== undefined) return yield* new HandleTaken({ handle: spec.handle ?? "", state: taken.instance().state })
-    live.set(id, begun)
-    yield* begun.start(bootSlots).pipe(Effect.provide(context))
-    return begun
-  })
-
-  const end = (instance: LiveInstance.LiveInstance) =>
-    instance.end.pipe(
-      Effect.zipRight(Effect.sync(() => live.delete(instance.instance().id))),
-      Effect.asVoid,
-      Effect.withSpan("Instances.remove")
-    )
-
-  yield* Effect.addFinalizer(() => Effect.forEach([...live.values()], end, { concurrency: "unbounded", discard: true }))
-
-  return Instances.of({
-    create: (spec) => Effect.map(begin(spec), ({ instance }) => instance()),
-    run: (spec) =>
-      Stream.unwrapScoped(
-        Effect.acquireRelease(begin(spec), (begun) => Effect.zipRight(begun.unfollow, end(begun))).pipe(
-          Effect.map((begun) => begun.events)
-        )
-      ),
-    writeStdin: (id, bytes, last) => Effect.flatMap(find(id), (found) => found.writeStdin(bytes, last)),
-    list: Effect.sync(() => [...live.values()].map(({ instance }) => instance())),
-    get: (target) => Effect.map(find(target), ({ instance }) => instance()),
-    follow: (target) => Stream.unwrap(Effect.map(find(target), (found) => found.events)),
-    remove: (target) => Effect.flatMap(find(target), end)
-  })
-})

@@ -1,4 +1,4 @@
-import { ChannelLost, type EndReason, Exited, Output, Signaled, VmDied } from "@aegis/domain"
+import { ChannelLost, type EndReason, Exited, Signaled, VmDied } from "@aegis/domain"
 import type { ExitEvent, Frame, OutputFrame } from "@aegis/guest"
 import type { Vm } from "@aegis/vm"
 import * as Chunk from "effect/Chunk"
@@ -7,25 +7,28 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 
 /**
- * Hands the guest's output to `deliver` until the primary has ended, and says how it did. Bytes are acknowledged to the
- * guest only after `deliver` has taken them, so a slow reader slows the command down and loses nothing. Never fails: a
- * channel that breaks is a way to end.
+ * Hands the guest's output behind the event number `after` to `deliver` until the primary has ended, and says how it did. Bytes are
+ * acknowledged to the guest only after `deliver` has taken them, so a slow reader slows the command down and loses nothing. The
+ * exit never is: until it is written down, a daemon that comes after this one must hear of it again.
+ * Never fails: a channel that breaks is a way to end.
  */
 export const pump = <A>(
   vm: Vm,
-  deliver: (output: ReadonlyArray<Output>) => Effect.Effect<A>
+  after: bigint,
+  deliver: (output: ReadonlyArray<OutputFrame>) => Effect.Effect<A>
 ): Effect.Effect<EndReason> =>
   Effect.gen(function* () {
-    const { acknowledge, frames } = yield* vm.guest.events(0n)
+    const { acknowledge, frames } = yield* vm.guest.events(after)
     let exit = Option.none<ExitEvent>()
     yield* Stream.runForEachChunk(frames, (chunk) =>
       Effect.gen(function* () {
         const output = Chunk.toReadonlyArray(chunk).filter(isOutput)
-        if (output.length > 0) yield* deliver(output.map(({ bytes, stream }) => new Output({ stream, bytes })))
-        const last = Chunk.last(chunk)
-        if (Option.isNone(last)) return
-        if (last.value._tag === "Exit") exit = Option.some(last.value.event)
-        yield* acknowledge(last.value.seq)
+        const end = Option.filter(Chunk.last(chunk), (frame) => frame._tag === "Exit")
+        if (Option.isSome(end)) exit = Option.some(end.value.event)
+        const newest = output.at(-1)
+        if (newest === undefined) return
+        yield* deliver(output)
+        yield* acknowledge(newest.seq)
       })
     )
     return yield* Option.match(exit, { onNone: () => lost(vm, "the guest closed the channel"), onSome: endOf })

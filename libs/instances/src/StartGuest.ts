@@ -4,10 +4,13 @@ import {
   CommandNotStarted,
   type InstanceId,
   type InstanceSpec,
+  parseImageSource,
+  type PullProgress,
   type StartError
 } from "@aegis/domain"
 import type { ChannelError } from "@aegis/guest"
-import { BaseRootfs } from "@aegis/images"
+import { crashPoint } from "@aegis/host"
+import { BaseRootfs, ImageStore } from "@aegis/images"
 import { BackendChoice, bootLimit, type Vm } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
 import * as Duration from "effect/Duration"
@@ -21,18 +24,21 @@ import { bootMessage } from "./BootMessage.ts"
  */
 export const startGuest = (
   id: InstanceId,
-  spec: InstanceSpec
+  spec: InstanceSpec,
+  report: (progress: PullProgress) => void
 ): Effect.Effect<
   { readonly vm: Vm; readonly workspace: string },
   StartError,
-  BaseRootfs | BackendChoice | Workspaces | Scope.Scope
+  BaseRootfs | ImageStore | BackendChoice | Workspaces | Scope.Scope
 > =>
   Effect.gen(function* () {
     const backend = yield* Effect.flatMap(BackendChoice, (choice) => choice.backend)
-    const disk = yield* Effect.flatMap(BaseRootfs, (rootfs) => rootfs.current)
+    const rootDisk = yield* rootDiskOf(spec, report)
     const workspace = yield* Effect.flatMap(Workspaces, (workspaces) => workspaces.acquire(id, spec.workspace))
     const { memoryMib, vcpus } = spec
-    const vm = yield* backend.boot({ id, memoryMib, vcpus, rootDisk: disk.path, workspace })
+    yield* crashPoint("disk and workspace are there")
+    const vm = yield* backend.boot({ id, memoryMib, vcpus, rootDisk, workspace })
+    yield* crashPoint("the VM is up")
     const message = yield* bootMessage(id, spec, vm)
     const limit = yield* bootLimit
     yield* vm.guest.boot(message).pipe(
@@ -42,8 +48,17 @@ export const startGuest = (
         onTimeout: () => new BootTimeout({ stage: "command", seconds: Duration.toSeconds(limit), consoleTail: "" })
       })
     )
+    yield* crashPoint("the command runs")
     return { vm, workspace: workspace.path }
   }).pipe(Effect.withSpan("Instance.start", { attributes: { id } }))
+
+/** The disk of its image, which is brought here first where it has to be, or of the base root file system. */
+const rootDiskOf = (spec: InstanceSpec, report: (progress: PullProgress) => void) =>
+  Effect.gen(function* () {
+    if (spec.image === undefined) return (yield* Effect.flatMap(BaseRootfs, (rootfs) => rootfs.current)).path
+    const source = yield* parseImageSource(spec.image)
+    return (yield* Effect.flatMap(ImageStore, (store) => store.resolve(source, report))).path
+  })
 
 const refusal = (error: ChannelError, spec: InstanceSpec, consoleTail: string): StartError => {
   if (error._tag !== "HarnessRefused") {

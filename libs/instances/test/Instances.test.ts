@@ -1,60 +1,24 @@
-import { Handle, InstanceSpec, type RunEvent, VcpuCount, MemoryMib } from "@aegis/domain"
-import { AegisPaths } from "@aegis/host"
-import { BaseRootfs, RootfsRecord } from "@aegis/images"
-import { BackendChoice, simulatedBackend, type SimulatedOptions, VerdictCache } from "@aegis/vm"
-import { Workspaces } from "@aegis/workspaces"
+import { ByCli, Handle, InstanceSpec, type RunEvent, VcpuCount, MemoryMib } from "@aegis/domain"
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
-import * as ConfigProvider from "effect/ConfigProvider"
-import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { existsSync, mkdtempSync, readdirSync } from "node:fs"
-import { tmpdir } from "node:os"
-import * as path from "node:path"
+import { existsSync, readdirSync } from "node:fs"
 import { Instances } from "../src/index.ts"
-import { programs } from "./scripts.ts"
+import { runtime, workspaces } from "./runtime.ts"
 
-const home = mkdtempSync(path.join(tmpdir(), "aegis-instances-"))
-const workspaces = path.join(home, "data", "workspaces")
-
-const rootfs = Layer.succeed(BaseRootfs, {
-  current: Effect.succeed({
-    path: "/simulated.ext4",
-    record: new RootfsRecord({
-      variant: "debian-python",
-      source: "simulated",
-      digest: "sha256:0",
-      bytes: 0,
-      createdAt: DateTime.unsafeMake(0)
-    })
-  }),
-  ensure: () => Effect.die("not in this test")
-})
-
-const runtime = (options: Partial<SimulatedOptions> = {}) =>
-  Instances.layer.pipe(
-    Layer.provide(
-      Layer.mergeAll(
-        rootfs,
-        Workspaces.layer,
-        BackendChoice.layer([simulatedBackend({ programs, ...options })]).pipe(Layer.provide(VerdictCache.layerNone))
-      )
-    ),
-    Layer.provide(AegisPaths.layer("/nowhere")),
-    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["AEGIS_HOME", home]]))))
-  )
+const cause = new ByCli({ command: "test" })
 
 const spec = (command: readonly [string, ...Array<string>], more: Partial<InstanceSpec> = {}) =>
   new InstanceSpec({ command, ...more })
 
 const run = (command: readonly [string, ...Array<string>], more: Partial<InstanceSpec> = {}) =>
   Effect.flatMap(Instances, (instances) =>
-    Effect.map(Stream.runCollect(instances.run(spec(command, more))), Chunk.toReadonlyArray)
+    Effect.map(Stream.runCollect(instances.run(spec(command, more), cause)), Chunk.toReadonlyArray)
   )
 
 const text = (events: ReadonlyArray<RunEvent>, stream = "stdout") =>
@@ -121,7 +85,7 @@ describe("Instances on the simulated backend", () => {
     Effect.gen(function* () {
       const instances = yield* Instances
       const started = yield* Deferred.make<void>()
-      const reader = yield* instances.run(spec(["sleep"])).pipe(
+      const reader = yield* instances.run(spec(["sleep"]), cause).pipe(
         Stream.tap((event) => (event._tag === "Started" ? Deferred.succeed(started, undefined) : Effect.void)),
         Stream.runDrain,
         Effect.fork
@@ -138,13 +102,13 @@ describe("Instances on the simulated backend", () => {
     Effect.gen(function* () {
       const instances = yield* Instances
       const started = yield* Deferred.make<void>()
-      const reader = yield* instances.run(spec(["on-term"], { handle: Handle.make("web") })).pipe(
+      const reader = yield* instances.run(spec(["on-term"], { handle: Handle.make("web") }), cause).pipe(
         Stream.tap((event) => (event._tag === "Started" ? Deferred.succeed(started, undefined) : Effect.void)),
         Stream.runCollect,
         Effect.fork
       )
       yield* Deferred.await(started)
-      yield* instances.remove("WEB")
+      yield* instances.remove("WEB", cause)
       const events = Chunk.toReadonlyArray(yield* Fiber.join(reader))
       assert.strictEqual(text(events), "signal 15\n")
       assert.deepInclude(reason(events), { _tag: "Stopped" })
@@ -156,7 +120,7 @@ describe("Instances on the simulated backend", () => {
     Effect.gen(function* () {
       const instances = yield* Instances
       const handle = Handle.make("web")
-      yield* instances.create(spec(["sleep"], { handle }))
+      yield* instances.start(spec(["sleep"], { handle }), cause)
       const error = yield* Effect.flip(run(["echo"], { handle }))
       assert.deepInclude(error, { _tag: "HandleTaken", handle: "web" })
       assert.lengthOf(yield* instances.list, 1)
@@ -167,7 +131,7 @@ describe("Instances on the simulated backend", () => {
     Effect.gen(function* () {
       const instances = yield* Instances
       const attempts = Array.from({ length: 50 }, () =>
-        instances.create(spec(["sleep"], { handle: Handle.make("one") }))
+        instances.start(spec(["sleep"], { handle: Handle.make("one") }), cause)
       )
       const exits = yield* Effect.all(attempts.map(Effect.exit), { concurrency: "unbounded" })
       assert.lengthOf(exits.filter(Exit.isSuccess), 1)
@@ -178,7 +142,7 @@ describe("Instances on the simulated backend", () => {
     Effect.gen(function* () {
       const instances = yield* Instances
       const ids: Array<string> = []
-      for (let i = 0; i < 20; i++) ids.push((yield* instances.create(spec(["sleep"]))).id)
+      for (let i = 0; i < 20; i++) ids.push((yield* instances.start(spec(["sleep"]), cause)).instance.id)
       assert.deepStrictEqual([...new Set(ids)], ids)
       assert.deepStrictEqual(
         [...ids].sort((a, b) => (BigInt(a.slice(5)) < BigInt(b.slice(5)) ? -1 : 1)),
@@ -207,7 +171,7 @@ describe("Instances on the simulated backend", () => {
   it.scoped("T-207 a reader that is slow loses nothing: 8 MiB through a ring of 1 MiB", () =>
     Effect.gen(function* () {
       const instances = yield* Instances
-      const bytes = yield* instances.run(spec(["flood", "8"])).pipe(
+      const bytes = yield* instances.run(spec(["flood", "8"]), cause).pipe(
         Stream.tap(() => Effect.yieldNow()),
         Stream.runFold(0, (sum, event) => (event._tag === "Output" ? sum + event.bytes.length : sum))
       )
@@ -218,7 +182,7 @@ describe("Instances on the simulated backend", () => {
   it.scoped("standard input arrives whole and ends; without -i it is refused", () =>
     Effect.gen(function* () {
       const instances = yield* Instances
-      const fed = yield* instances.run(spec(["cat"], { interactive: true })).pipe(
+      const fed = yield* instances.run(spec(["cat"], { interactive: true }), cause).pipe(
         Stream.tap((event) =>
           event._tag === "Created"
             ? Effect.fork(
@@ -233,7 +197,7 @@ describe("Instances on the simulated backend", () => {
         Stream.runCollect
       )
       assert.strictEqual(text(Chunk.toReadonlyArray(fed)), "one two three")
-      const { id } = yield* instances.create(spec(["sleep"]))
+      const { id } = (yield* instances.start(spec(["sleep"]), cause)).instance
       assert.deepInclude(yield* Effect.flip(instances.writeStdin(id, new Uint8Array(1), false)), {
         _tag: "StateConflict"
       })
@@ -262,8 +226,8 @@ describe("Instances on the simulated backend", () => {
       yield* Effect.scoped(
         Effect.gen(function* () {
           const instances = yield* Effect.provide(Instances, yield* Layer.build(runtime()))
-          yield* instances.create(spec(["sleep"]))
-          yield* instances.create(spec(["sleep"]))
+          yield* instances.start(spec(["sleep"]), cause)
+          yield* instances.start(spec(["sleep"]), cause)
         })
       )
       assert.deepStrictEqual(readdirSync(workspaces), [])

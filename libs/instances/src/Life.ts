@@ -1,0 +1,216 @@
+/**
+ * One life of an instance: from the beginning of its boot, or its adoption, to the moment when nothing of its VM is left and the
+ * journal says so.
+ */
+import {
+  type EndReason,
+  type InstanceId,
+  type InstanceSpec,
+  NotStarted,
+  type StartError,
+  StateConflict,
+  Stopped
+} from "@aegis/domain"
+import type { OutputFrame } from "@aegis/guest"
+import { crashPoint } from "@aegis/host"
+import { LogStore, type LogWriter } from "@aegis/logs"
+import type { Vm } from "@aegis/vm"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import { endInWords } from "./EndInWords.ts"
+import { pump } from "./Pump.ts"
+
+/** What a guest may take to sync and reboot after its command has ended. */
+const lastGrace = Duration.seconds(2)
+
+/** A VM that has come up, and what is to be read of its guest from where. */
+export interface Beginning {
+  readonly vm: Vm
+  /** The number of the last guest event that was dealt with before. */
+  readonly after: bigint
+  /** From the request to the guest's running; none for a VM that ran already. */
+  readonly bootMillis: number | undefined
+}
+
+export interface LifeOptions<R> {
+  readonly id: InstanceId
+  readonly spec: InstanceSpec
+  /** Brings the VM up; what it acquires lives until the life's end. It has written down that the instance runs when it succeeds. */
+  readonly begin: (log: LogWriter) => Effect.Effect<Beginning, StartError, R | Scope.Scope>
+  /** Told once it runs. */
+  readonly started: (beginning: Beginning) => Effect.Effect<unknown>
+  /** Takes the guest's output, after it is in the log. */
+  readonly output: (output: ReadonlyArray<OutputFrame>) => Effect.Effect<unknown>
+  /** Writes the end down, when nothing of the VM is left. */
+  readonly end: (reason: EndReason, life: Duration.Duration) => Effect.Effect<void>
+}
+
+export interface Life {
+  readonly id: InstanceId
+  /** The VM, once its command runs; or what its start failed with. */
+  readonly running: Effect.Effect<Vm, StartError>
+  readonly isRunning: Effect.Effect<boolean>
+  /** Succeeds when it is over: the end is written down. */
+  readonly over: Effect.Effect<EndReason>
+  /** Ends it: SIGTERM, the grace, SIGKILL. Any number of callers; all of them wait for the same end. */
+  readonly stop: (grace: Duration.Duration, reason: EndReason) => Effect.Effect<void>
+  readonly writeStdin: (bytes: Uint8Array, end: boolean) => Effect.Effect<void, StateConflict>
+  /** Adds a `[system]` line to its log. */
+  readonly note: (text: string) => Effect.Effect<void>
+  /** Lets go of the VM as it is, and of its log: the next daemon goes on with them. */
+  readonly leave: Effect.Effect<void>
+}
+
+/** Begins a life and returns. It belongs to nobody's scope: it ends by itself, by `stop`, or by `leave`. */
+export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R | LogStore> =>
+  Effect.gen(function* () {
+    const { id, spec } = options
+    const logs = yield* LogStore
+    const vmScope = yield* Scope.make()
+    const logScope = yield* Scope.make()
+    const running = yield* Deferred.make<Vm, StartError>()
+    const over = yield* Deferred.make<EndReason>()
+    const bornAt = yield* Clock.currentTimeMillis
+    let asked = Option.none<EndReason>()
+    let left = false
+    let writer: LogWriter | undefined
+
+    const note = (text: string) =>
+      Effect.suspend(() => (writer === undefined ? Effect.void : Effect.ignoreLogged(writer.system(text))))
+
+    /** A full disk costs lines, which are counted, and never holds the guest up (T-294). */
+    const store = (log: LogWriter, output: ReadonlyArray<OutputFrame>) => {
+      const records = output.map(({ bytes, seq, stream }) => ({
+        source: "primary" as const,
+        stream,
+        bytes,
+        guestSeq: seq
+      }))
+      return Effect.catchAll(log.append(records), () => log.discard(records))
+    }
+
+    const body = Effect.gen(function* () {
+      const log = yield* Scope.extend(logs.open(id), logScope)
+      writer = log
+      const beginning = yield* Scope.extend(options.begin(log), vmScope)
+      const { after, bootMillis, vm } = beginning
+      yield* Deferred.succeed(running, vm)
+      yield* note(
+        bootMillis === undefined ? "aegisd has started again and goes on with it" : `started in ${bootMillis} ms`
+      )
+      yield* options.started(beginning)
+      return yield* pump(vm, after, (output) => Effect.zipRight(store(log, output), options.output(output)))
+    })
+
+    const reasonOf = (exit: Exit.Exit<EndReason, StartError>): Effect.Effect<EndReason> => {
+      if (Option.isSome(asked)) return Effect.succeed(asked.value)
+      if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
+      if (Cause.isInterruptedOnly(exit.cause)) return Effect.succeed(new Stopped())
+      return Option.match(Cause.failureOption(exit.cause), {
+        onSome: (error) =>
+          Effect.succeed(
+            new NotStarted({
+              code: error._tag,
+              message: error.message,
+              consoleTail: "consoleTail" in error ? error.consoleTail : ""
+            })
+          ),
+        onNone: () =>
+          Effect.as(
+            Effect.logError(`${id} failed with a defect`, exit.cause),
+            new NotStarted({ code: "Defect", message: "a bug of aegisd: its log has the details", consoleTail: "" })
+          )
+      })
+    }
+
+    /** Who waits for a start that was called off is told so, and not interrupted. */
+    const startFailure = (cause: Cause.Cause<StartError>): Cause.Cause<StartError> =>
+      Cause.isInterruptedOnly(cause)
+        ? Cause.fail(
+            new StateConflict({ target: id, state: "stopped before it ran", remedy: "aegis why says who stopped it" })
+          )
+        : cause
+
+    const life = Effect.uninterruptible(
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(Effect.interruptible(body))
+        if (left) return yield* Scope.close(logScope, Exit.void)
+        yield* crashPoint("the guest has ended")
+        yield* Scope.close(vmScope, Exit.void)
+        yield* crashPoint("the VM is gone")
+        const reason = yield* reasonOf(exit)
+        yield* note(endInWords(reason))
+        yield* Scope.close(logScope, Exit.void)
+        const lived = Duration.millis((yield* Clock.currentTimeMillis) - bornAt)
+        yield* Effect.logInfo(`${id} ended ${Duration.toMillis(lived)} ms after it was asked for: ${reason._tag}`)
+        yield* options.end(reason, lived)
+        yield* crashPoint("the end is written down")
+        if (Exit.isFailure(exit)) yield* Deferred.failCause(running, startFailure(exit.cause))
+        yield* Deferred.succeed(over, reason)
+      })
+    ).pipe(Effect.withSpan("Instance.life", { attributes: { id } }))
+
+    // Uninterruptible from its first step: a life that is called off before it has begun must come to its end all the same.
+    const fiber = yield* Effect.uninterruptible(Effect.forkDaemon(life))
+
+    const stop: Life["stop"] = (grace, reason) =>
+      Effect.gen(function* () {
+        asked = Option.orElse(asked, () => Option.some(reason))
+        const vm = yield* Deferred.poll(running)
+        if (Option.isSome(vm)) {
+          // A guest that is gone before it has answered is on its way down as well. One that is paused hears nothing.
+          yield* Effect.flatMap(vm.value, ({ guest, resume }) => Effect.zipRight(resume, guest.shutdown(grace))).pipe(
+            Effect.ignore,
+            Effect.zipRight(Deferred.await(over)),
+            // A timeout interrupts, so what it bounds must be interruptible, also here.
+            Effect.interruptible,
+            Effect.timeoutOption(Duration.sum(grace, lastGrace))
+          )
+        }
+        yield* Fiber.interrupt(fiber)
+      }).pipe(Effect.uninterruptible, Effect.withSpan("Instance.end", { attributes: { id } }))
+
+    const stdin = yield* Effect.cached(
+      Effect.gen(function* () {
+        const { guest } = yield* Deferred.await(running)
+        const own = yield* Scope.fork(vmScope, { _tag: "Sequential" })
+        return { write: yield* Scope.extend(guest.stdin, own), close: Scope.close(own, Exit.void) }
+      })
+    )
+
+    return {
+      id,
+      running: Deferred.await(running),
+      isRunning: Deferred.isDone(running),
+      over: Deferred.await(over),
+      stop,
+      note,
+      writeStdin: (bytes, last) =>
+        Effect.gen(function* () {
+          if (!spec.interactive) {
+            return yield* new StateConflict({
+              target: id,
+              state: "running without a standard input",
+              remedy: "start it with -i to feed its standard input"
+            })
+          }
+          const { close, write } = yield* stdin
+          if (bytes.length > 0) yield* write(bytes)
+          if (last) yield* close
+        }).pipe(
+          // A command that has gone or reads no more is no failure of the writer's: what it wrote is dropped, as by a closed pipe.
+          Effect.catchAll((error) => (error._tag === "StateConflict" ? Effect.fail(error) : Effect.void))
+        ),
+      leave: Effect.suspend(() => {
+        left = true
+        return Effect.asVoid(Fiber.interrupt(fiber))
+      })
+    }
+  })

@@ -1,0 +1,76 @@
+/**
+ * What the parts of the runtime share: the records, the lives of those that are alive, and the one way to change a state.
+ */
+import type { EndReason, EventCause, InstanceId } from "@aegis/domain"
+import type { BaseRootfs } from "@aegis/images"
+import { ImageStore } from "@aegis/images"
+import { InstanceRecords, Journal } from "@aegis/journal"
+import { LogStore } from "@aegis/logs"
+import type { BackendChoice } from "@aegis/vm"
+import { Workspaces } from "@aegis/workspaces"
+import type * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as KeyedLock from "./KeyedLock.ts"
+import * as Life from "./Life.ts"
+import { Action, crashLoop, decide, shortLives } from "./Lifecycle.ts"
+
+/** How long a command may take to end after SIGTERM, where nobody said. */
+export const usualGrace = Duration.seconds(5)
+
+/** What a life needs. */
+export type Services = BackendChoice | BaseRootfs | ImageStore | InstanceRecords | Journal | LogStore | Workspaces
+
+export type Parts = Effect.Effect.Success<ReturnType<typeof make>>
+
+/** @param context of the services and nothing else: a whole one would bring the scope of whoever builds this. */
+export const make = (context: Context.Context<Services>) =>
+  Effect.gen(function* () {
+    const records = yield* InstanceRecords
+    const journal = yield* Journal
+    const logs = yield* LogStore
+    const images = yield* ImageStore
+    const workspaces = yield* Workspaces
+    const lives = new Map<InstanceId, Life.Life>()
+    const lock = KeyedLock.make<InstanceId>()
+
+    /** Decides and writes in one transaction; a refusal is in terms of the state that was found there. */
+    const act = (id: InstanceId, cause: EventCause, action: Action) =>
+      records.update(id, cause, (record) => decide(record.state, action))
+
+    const lifeOf = (id: InstanceId) => Option.fromNullable(lives.get(id))
+
+    const found = (target: string) =>
+      Effect.map(records.get(target), Option.some).pipe(Effect.catchTag("NotFound", () => Effect.succeedNone))
+
+    /** How many of its last ends were of lives too short: the journal knows, also of those before this daemon. */
+    const recentShortLives = (id: InstanceId) =>
+      Effect.gen(function* () {
+        const since = DateTime.subtractDuration(yield* DateTime.now, Duration.seconds(crashLoop.withinSeconds))
+        const events = yield* Stream.runCollect(journal.events({ instanceId: id, since }))
+        return shortLives([...events])
+      })
+
+    const writeEnd = (id: InstanceId, cause: EventCause) => (reason: EndReason, lived: Duration.Duration) =>
+      Effect.gen(function* () {
+        const shortLife = Duration.toSeconds(lived) < crashLoop.lifeSeconds && reason._tag !== "Stopped"
+        const before = shortLife ? yield* recentShortLives(id) : 0
+        yield* act(id, cause, Action.End({ reason, shortLife, recentShortLives: before }))
+      }).pipe(
+        // The VM is gone whatever the journal says; the next daemon finds the record and ends it.
+        Effect.catchAll((error) => Effect.logError(`the end of ${id} was not written down: ${error.message}`)),
+        Effect.ensuring(Effect.sync(() => lives.delete(id)))
+      )
+
+    const live = (options: Life.LifeOptions<Services>) =>
+      Effect.tap(Life.begin(options), (life) => Effect.sync(() => lives.set(options.id, life))).pipe(
+        Effect.provide(context),
+        // From the beginning of a life to its entry in the map nothing yields.
+        Effect.uninterruptible
+      )
+
+    return { records, journal, logs, images, workspaces, lives, lock, act, lifeOf, found, writeEnd, live }
+  }).pipe(Effect.provide(context))

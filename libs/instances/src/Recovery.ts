@@ -1,0 +1,82 @@
+/**
+ * What a daemon does before it serves: it goes on with the VMs of the one before it, and brings all else to its end.
+ */
+import { ByGuest, ByRecovery, type EndReason, HostLost, type InstanceId, StateConflict } from "@aegis/domain"
+import { AegisPaths } from "@aegis/host"
+import type { InstanceRecord } from "@aegis/journal"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Ending } from "./Ending.ts"
+import { Action } from "./Lifecycle.ts"
+import { clearOrphans } from "./Orphans.ts"
+import type { Parts } from "./Parts.ts"
+import { adoptRecorded, directoriesOf, endOfLost, mayBeAdopted } from "./Vms.ts"
+
+export const make = ({ act, live, logs, records, workspaces, writeEnd }: Parts, { removeId }: Ending) => {
+  const recover = Effect.gen(function* () {
+    const paths = yield* AegisPaths
+    yield* records.repair
+    const all = yield* records.list({ states: ["starting", "running", "paused"] })
+    yield* clearOrphans(paths.run, directoriesOf(all.filter(mayBeAdopted)))
+    yield* Effect.forEach(all, (record) => (mayBeAdopted(record) ? adoptRecord(record) : endRecord(record)), {
+      concurrency: 8,
+      discard: true
+    })
+    yield* Effect.forEach(yield* records.list({ ephemeral: true }), ({ id }) =>
+      Effect.ignoreLogged(removeId(id, new ByRecovery({ found: "the client that had asked for it is gone" })))
+    )
+    yield* workspaces.sweep(yield* records.ids)
+  }).pipe(Effect.withSpan("Instances.recover"))
+
+  const endRecord = (record: InstanceRecord) =>
+    writeEnd(record.id, new ByRecovery({ found: "its daemon had died" }))(
+      new HostLost({ reason: "the daemon died while it was starting" }),
+      Duration.infinity
+    )
+
+  const adoptRecord = (record: InstanceRecord) =>
+    Effect.gen(function* () {
+      const { id, spec, vm } = record
+      if (vm === undefined) return yield* endRecord(record)
+      const begun = yield* live({
+        id,
+        spec,
+        begin: () =>
+          Effect.gen(function* () {
+            const adopted = yield* adoptRecorded(vm)
+            const cause = new ByRecovery({ found: "its VM ran on" })
+            yield* act(id, cause, Action.Adopt({ vm, paused: adopted.paused })).pipe(
+              Effect.catchTags({ NotFound: Effect.die, NotNow: Effect.die })
+            )
+            return {
+              vm: adopted.vm,
+              after: yield* logs.lastGuestSeq(id),
+              bootMillis: undefined
+            }
+          }).pipe(
+            Effect.catchTag("NotAdopted", (cause) =>
+              Effect.zipRight(
+                Effect.sync(() => lost.set(id, endOfLost(cause))),
+                new StateConflict({ target: id, state: "gone", remedy: "" })
+              )
+            )
+          ),
+        started: () => Effect.void,
+        output: () => Effect.void,
+        end: (reason, lived) =>
+          Effect.suspend(() => {
+            const ended = lost.get(id)
+            lost.delete(id)
+            return ended === undefined
+              ? writeEnd(id, new ByGuest())(reason, lived)
+              : writeEnd(id, new ByRecovery({ found: "its daemon had died" }))(ended, Duration.infinity)
+          })
+      })
+      // Who serves next finds every instance in a state that is true.
+      yield* Effect.raceFirst(Effect.exit(begun.running), Effect.exit(begun.over))
+    })
+  /** What became of a VM that could not be adopted: more than that its start failed. */
+  const lost = new Map<InstanceId, EndReason>()
+
+  return recover
+}

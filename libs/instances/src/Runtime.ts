@@ -1,0 +1,105 @@
+/**
+ * `Instances` over the journal, the log store and the backends. State changes of one instance come one after the other, those of
+ * different ones at the same time; each is decided and written in one transaction (`Lifecycle.ts`).
+ */
+import { ByDaemon, DaemonStarted, DaemonStopped, InstanceSpec, StateConflict, Stopped, version } from "@aegis/domain"
+import { armCrashPoints } from "@aegis/host"
+import { BaseRootfs, ImageStore } from "@aegis/images"
+import { InstanceRecords, Journal } from "@aegis/journal"
+import { LogStore } from "@aegis/logs"
+import { BackendChoice } from "@aegis/vm"
+import { Workspaces } from "@aegis/workspaces"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Ending from "./Ending.ts"
+import type { Instances } from "./Instances.ts"
+import * as Parts from "./Parts.ts"
+import * as Pausing from "./Pausing.ts"
+import * as Reading from "./Reading.ts"
+import * as Recovery from "./Recovery.ts"
+import * as Starting from "./Starting.ts"
+
+export const make = Effect.gen(function* () {
+  const context = Context.pick(
+    BackendChoice,
+    BaseRootfs,
+    ImageStore,
+    InstanceRecords,
+    Journal,
+    LogStore,
+    Workspaces
+  )(yield* Effect.context<Parts.Services>())
+  const parts = yield* Parts.make(context)
+  const { journal, lifeOf, lives, records } = parts
+  const ending = Ending.make(parts)
+  const starting = yield* Starting.make(parts, ending)
+  const pausing = Pausing.make(parts, starting)
+  const recover = Recovery.make(parts, ending)
+  let leaving = false
+
+  /** What is told of the daemon itself; the journal goes without it rather than the daemon. */
+  const tell = (because: string, data: DaemonStarted | DaemonStopped) =>
+    Effect.ignoreLogged(journal.append([{ cause: new ByDaemon({ because }), data }]))
+
+  const endAll = Effect.suspend(() =>
+    Effect.forEach(
+      [...lives.values()],
+      (life) =>
+        leaving
+          ? life.leave
+          : records.get(life.id).pipe(
+              Effect.flatMap(({ id, spec }) => {
+                const cause = new ByDaemon({ because: "it was told to stop" })
+                // The reader of a run goes with us, and may not come to removing it.
+                return spec.ephemeral ? ending.removeId(id, cause) : ending.stop(id, Parts.usualGrace, cause)
+              }),
+              Effect.catchAll(() => life.stop(Parts.usualGrace, new Stopped()))
+            ),
+      { concurrency: "unbounded", discard: true }
+    )
+  )
+
+  yield* armCrashPoints
+  let recovered = false
+  // Before anything is adopted: a daemon that is told to stop while it still looks around has not served anybody, and what it
+  // has found is the next one's. `aegis up` ends one that takes too long.
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      if (!recovered) leaving = true
+      const stopped = new DaemonStopped({ keptVms: leaving ? lives.size : 0 })
+      return Effect.zipRight(recovered ? tell("it was told to stop", stopped) : Effect.void, endAll)
+    })
+  )
+  yield* recover
+  yield* tell("it was told to start", new DaemonStarted({ version, pid: process.pid }))
+  recovered = true
+
+  const service: Context.Tag.Service<Instances> = {
+    ...Reading.make(parts),
+    start: (spec, cause) =>
+      Effect.withSpan(starting.start(new InstanceSpec({ ...spec, ephemeral: false }), cause), "Instances.start"),
+    restart: (target, cause) => Effect.flatMap(records.get(target), (record) => starting.restartRecord(record, cause)),
+    run: (spec, cause) => starting.run(new InstanceSpec({ ...spec, ephemeral: true }), cause),
+    wake: pausing.wake,
+    writeStdin: (id, bytes, end) =>
+      Option.match(lifeOf(id), {
+        onNone: () =>
+          Effect.flatMap(
+            records.get(id),
+            ({ state }) => new StateConflict({ target: id, state, remedy: "it takes input while it runs" })
+          ),
+        onSome: (life) => life.writeStdin(bytes, end)
+      }),
+    stop: ending.stop,
+    pause: (target, cause) => Effect.withSpan(pausing.pause(target, cause), "Instances.pause"),
+    resume: (target, cause) => Effect.withSpan(pausing.resume(target, cause), "Instances.resume"),
+    remove: (target, cause) => Effect.flatMap(records.get(target), ({ id }) => ending.removeId(id, cause)),
+    prune: ending.prune,
+    leave: Effect.sync(() => {
+      leaving = true
+      return lives.size
+    })
+  }
+  return service
+})

@@ -1,0 +1,23 @@
+import { Instance } from "@aegis/domain"
+import type { InstanceRecord } from "@aegis/journal"
+
+/** A record as it is shown: without its environment, and without what only the daemon needs to find its VM. */
+export const instanceOf = (record: InstanceRecord): Instance =>
+  new Instance(
+    {
+      id: record.id,
+      handle: record.handle,
+      state: record.state,
+      command: record.spec.command,
+      memoryMib: record.spec.memoryMib,
+      vcpus: record.spec.vcpus,
+      image: record.image,
+      workspace: record.workspace,
+      createdAt: record.createdAt,
+      startedAt: record.startedAt,
+      lastActiveAt: record.lastActiveAt,
+      stoppedAt: record.stoppedAt,
+      ended: record.ended
+    },
+    true
+  )
