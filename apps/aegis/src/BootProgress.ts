@@ -11,21 +11,35 @@ const patience = "400 millis"
 
 export const clearLine = "\r\u001b[K"
 
+export const booting = "Starting the guest"
+
 export interface BootProgress {
+  /** What is being done from now on, instead of the guest's start. */
+  readonly say: (what: string) => Effect.Effect<void>
   /** Takes the line away, and keeps it away. Costs nothing when it is called again. */
   readonly clear: Effect.Effect<void>
 }
 
-/** Shows that a guest is starting, on a terminal only, until `clear` or the end of the scope. */
+/** Shows that a guest is starting, or what comes before that, on a terminal only, until `clear` or the end of the scope. */
 export const bootProgress: Effect.Effect<BootProgress, never, Stdio | Scope.Scope> = Effect.gen(function* () {
   const stdio = yield* Stdio
-  if (!stdio.isTerminal) return { clear: Effect.void }
+  if (!stdio.isTerminal) return { say: () => Effect.void, clear: Effect.void }
   let shown = false
   let cleared = false
+  let what = booting
+  let elapsed = 0
+  const draw = Effect.suspend(() => stdio.note(`${clearLine}${what}...${elapsed === 0 ? "" : ` ${elapsed} s`}`))
   const show = (seconds: number) =>
     Effect.suspend(() => {
       shown = true
-      return stdio.note(`${clearLine}Starting the guest...${seconds === 0 ? "" : ` ${seconds} s`}`)
+      elapsed = seconds
+      return draw
+    })
+  const say = (words: string) =>
+    Effect.suspend(() => {
+      if (words === what) return Effect.void
+      what = words
+      return shown && !cleared ? draw : Effect.void
     })
   const fiber = yield* Effect.sleep(patience).pipe(
     Effect.andThen(show(0)),
@@ -45,5 +59,5 @@ export const bootProgress: Effect.Effect<BootProgress, never, Stdio | Scope.Scop
     )
   })
   yield* Effect.addFinalizer(() => clear)
-  return { clear }
+  return { say, clear }
 })

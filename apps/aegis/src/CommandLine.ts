@@ -2,8 +2,9 @@
  * The command line, read once before anything else: what is asked for, or what is wrong with it. Everything behind the first
  * `--` is the guest's and is never looked at (S-008).
  */
-import { type CommandManual, commands, findCommand, type FlagManual, groupCommands, groups, isGroup } from "./Manual.ts"
-import { helpFor, synopsis } from "./Help.ts"
+import { helpFor, synopses } from "./Help.ts"
+import { commands, findCommand, groupCommands, groups, isGroup } from "./Manual.ts"
+import type { CommandManual, FlagManual } from "./ManualEntry.ts"
 import { near } from "./Suggestion.ts"
 
 export type CommandLine =
@@ -109,7 +110,9 @@ const readWords = (
       return misuse(
         `unknown flag: ${given}`,
         known ??
-          (command.guestCommand ? `${name} --help; the guest command's own flags stand behind --` : `${name} --help`)
+          (command.guestCommand !== false
+            ? `${name} --help; the guest command's own flags stand behind --`
+            : `${name} --help`)
       )
     }
     if (seen.has(flag.name) && flag.repeats !== true) {
@@ -132,28 +135,34 @@ const readWords = (
   if (clash !== undefined) {
     return misuse(`${clash.name} and ${clash.excludes?.join(", ")} exclude each other`, "give one of them, or neither")
   }
-  return finish(command, name, flagWords, positionals, guest)
+  return finish(command, name, { flagWords, seen, positionals }, guest)
+}
+
+interface Words {
+  readonly flagWords: ReadonlyArray<string>
+  /** The flags that were given, by their long names. */
+  readonly seen: ReadonlySet<string>
+  readonly positionals: ReadonlyArray<string>
 }
 
 const finish = (
   command: CommandManual,
   name: string,
-  flagWords: ReadonlyArray<string>,
-  positionals: ReadonlyArray<string>,
+  { flagWords, positionals, seen }: Words,
   guest: ReadonlyArray<string> | undefined
 ): CommandLine => {
   const extra = positionals[command.positionals.length]
   if (extra !== undefined) {
-    return command.guestCommand
+    return command.guestCommand !== false
       ? misuse(`unexpected argument: ${extra}`, `put the command behind --: ${name} -- ${positionals.join(" ")}`)
       : misuse(`unexpected argument: ${extra}`, `${name} --help`)
   }
   const missing = command.positionals[positionals.length]
-  if (missing !== undefined) return misuse(`${name} needs ${missing}`, synopsis(command))
-  if (!command.guestCommand && guest !== undefined) return misuse(`${name} takes no -- COMMAND`, synopsis(command))
-  if (command.guestCommand && (guest === undefined || guest.length === 0)) {
-    return misuse(`${name} needs a command to run`, `${name} -- COMMAND [ARGS...]`, `Usage: ${synopsis(command)}\n`)
+  if (missing !== undefined && !missing.startsWith("[")) {
+    return misuse(`${name} needs ${missing}`, synopses(command).join(", or "))
   }
+  const refusal = badGuestCommand(command, name, seen, guest)
+  if (refusal !== undefined) return refusal
   if (command.path[0] === "version") return { _tag: "Version" }
   if (command.path[0] === "completions") {
     const shell = positionals[0] ?? ""
@@ -167,6 +176,34 @@ const finish = (
     words: [...command.path, ...flagWords, ...positionals.map((word) => JSON.stringify(word))],
     guestCommand: guest ?? []
   }
+}
+
+const badGuestCommand = (
+  command: CommandManual,
+  name: string,
+  seen: ReadonlySet<string>,
+  guest: ReadonlyArray<string> | undefined
+) => {
+  const { guestCommand } = command
+  if (guestCommand === false) {
+    return guest === undefined ? undefined : misuse(`${name} takes no -- COMMAND`, synopses(command).join(", or "))
+  }
+  if (guest !== undefined && guest.length > 0) return undefined
+  const usage = `Usage: ${synopses(command).join("\n       ")}\n`
+  const withCommand = `${name} -- COMMAND [ARGS...]`
+  if (guestCommand === true || guest !== undefined) return misuse(`${name} needs a command to run`, withCommand, usage)
+  if (!seen.has(guestCommand)) {
+    return misuse(`${name} needs a command to run, or ${guestCommand}`, withCommand, usage)
+  }
+  // What such a flag says would not be looked at: the instance has a configuration of its own (S-082).
+  const idle = [...seen].find((flag) => flag !== guestCommand && flag !== "--json")
+  return idle === undefined
+    ? undefined
+    : misuse(
+        `${idle} is given without a command`,
+        `put a command behind -- for a new instance, or give ${guestCommand} alone to start a stopped one again`,
+        usage
+      )
 }
 
 const badValue = (flag: FlagManual, value: string, given: string | undefined, attached: boolean) => {

@@ -10,17 +10,22 @@ import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { audit } from "./commands/Audit.ts"
 import { doctor } from "./commands/Doctor.ts"
 import { down } from "./commands/Down.ts"
+import { events } from "./commands/Events.ts"
 import { instance } from "./commands/Instance.ts"
-import { rootfs } from "./commands/RootfsList.ts"
+import { images } from "./commands/Image.ts"
+import { logs } from "./commands/Logs.ts"
+import { rootfs } from "./commands/Rootfs.ts"
 import { run } from "./commands/Run.ts"
 import { status } from "./commands/Status.ts"
 import { up } from "./commands/Up.ts"
+import { why } from "./commands/Why.ts"
 import { UsageError } from "./Errors.ts"
 
 export const aegis = Command.make("aegis").pipe(
-  Command.withSubcommands([up, down, status, doctor, run, instance, rootfs])
+  Command.withSubcommands([up, down, status, doctor, run, instance, logs, events, why, audit, images, rootfs])
 )
 
 /** Words were checked before: nothing is to be corrected or guessed here. */

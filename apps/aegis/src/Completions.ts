@@ -1,7 +1,8 @@
 /**
  * Shell completion scripts, made from the manual.
  */
-import { type CommandManual, commands, groupCommands, groups } from "./Manual.ts"
+import { commands, groupCommands, groups } from "./Manual.ts"
+import type { CommandManual } from "./ManualEntry.ts"
 
 const topWords = () => [...new Set([...commands.map(({ path }) => path[0]), ...groups.map(({ name }) => name)])]
 

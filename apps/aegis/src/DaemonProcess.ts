@@ -23,6 +23,9 @@ const startLimit = (env: Readonly<Record<string, string>>) => {
   return Duration.seconds(seconds > 0 && seconds <= 600 ? seconds : 2)
 }
 
+/** How long a daemon that has taken its home may go on with the guests it finds, before it serves. */
+const recoveryLimit = Duration.seconds(60)
+
 /** S-042. */
 const stopLimit = Duration.seconds(5)
 
@@ -94,15 +97,16 @@ export const startDaemon = (
         ? Option.some({ _tag: state.pid === launched.pid ? "Started" : "AlreadyRunning", pid: state.pid })
         : Option.none()
     )
+    const timedOut = Effect.sleep(startLimit(env)).pipe(
+      Effect.zipRight(livingPid),
+      Effect.flatMap((pid) => (Option.contains(pid, launched.pid) ? Effect.sleep(recoveryLimit) : Effect.void)),
+      Effect.as({ _tag: "TimedOut" } as const)
+    )
     const seen = yield* Effect.raceFirst(
       awaitSome(look),
       Effect.map(launched.ended, (reason) => ({ _tag: "Ended", reason }) as const)
     ).pipe(
-      Effect.timeoutTo({
-        duration: startLimit(env),
-        onSuccess: (outcome) => outcome,
-        onTimeout: () => ({ _tag: "TimedOut" }) as const
-      }),
+      Effect.raceFirst(timedOut),
       Effect.onInterrupt(() => launched.kill)
     )
     switch (seen._tag) {
@@ -132,12 +136,16 @@ export const stopDaemon = (pid: number): Effect.Effect<void, DaemonNotStopped | 
           remedy: "stop it as the user who started it"
         })
     })
-    yield* isAlive(pid).pipe(
-      Effect.map((alive) => (alive ? Option.none() : Option.some(undefined))),
-      awaitSome,
-      Effect.timeoutFail({ duration: stopLimit, onTimeout: () => new DaemonNotStopped({ pid }) })
-    )
+    yield* awaitEnd(pid)
   })
+
+/** Waits until a daemon that was told to end has ended. */
+export const awaitEnd = (pid: number): Effect.Effect<void, DaemonNotStopped, FileSystem.FileSystem> =>
+  isAlive(pid).pipe(
+    Effect.map((alive) => (alive ? Option.none() : Option.some(undefined))),
+    awaitSome,
+    Effect.timeoutFail({ duration: stopLimit, onTimeout: () => new DaemonNotStopped({ pid }) })
+  )
 
 /** What `down` has to do: the pid to stop, or what the file of a daemon that is not there held. */
 export const stoppable: Effect.Effect<

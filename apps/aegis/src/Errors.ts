@@ -91,3 +91,36 @@ export class GuestLost extends Data.TaggedError("GuestLost")<{
 
 /** A guest's command ended with another code than 0. Nothing is printed for it. */
 export class ExitWith extends Data.TaggedError("ExitWith")<{ readonly code: number }> {}
+
+/** No instance has that name, so there is no log of it (S-170). */
+export class LogNotFound extends Data.TaggedError("LogNotFound")<{ readonly target: string }> {
+  override get message() {
+    return `no instance found for "${this.target}"`
+  }
+  get remedy() {
+    return "aegis instance list shows what there is"
+  }
+}
+
+/** `instance start --name X` alone, and nothing is called X: there is no configuration to start from (S-084). */
+export class NothingToRestart extends Data.TaggedError("NothingToRestart")<{ readonly handle: string }> {
+  override get message() {
+    return `instance "${this.handle}" not found`
+  }
+  get remedy() {
+    return `put a command behind -- to create it: aegis instance start --name ${this.handle} -- COMMAND [ARGS...]`
+  }
+}
+
+/** The journal's chain of hashes does not hold from this event on. */
+export class JournalChanged extends Data.TaggedError("JournalChanged")<{
+  readonly seq: number
+  readonly reason: string
+}> {
+  override get message() {
+    return `the journal is not as it was written: event ${this.seq}: ${this.reason}`
+  }
+  get remedy() {
+    return "compare it with a copy; what stands before that event can be trusted, the rest cannot"
+  }
+}

@@ -40,7 +40,7 @@ export const exitCode = (line: Command) =>
     Effect.as(0),
     Effect.catchTag("ExitWith", ({ code }) => Effect.succeed(code)),
     Effect.catchAllCause((cause) => {
-      const kind = line.command.guestCommand ? "guest" : "other"
+      const kind = line.command.guestExitCode === true ? "guest" : "other"
       return Option.match(Cause.failureOption(cause), {
         onNone: () => Effect.as(reportDefect(cause), exitCodeOf({ _tag: "Defect" }, kind)),
         onSome: (error) => {

@@ -1,7 +1,8 @@
 /**
  * Help texts, rendered from the manual.
  */
-import { type CommandManual, commands, findCommand, type FlagManual, groupCommands, groups, isGroup } from "./Manual.ts"
+import { commands, findCommand, groupCommands, groups, isGroup } from "./Manual.ts"
+import type { CommandManual, FlagManual } from "./ManualEntry.ts"
 
 const width = 12
 
@@ -13,16 +14,20 @@ const rows = (entries: ReadonlyArray<readonly [string, string]>, indent: number)
 const flagWords = (flag: FlagManual) =>
   `${flag.short === undefined ? "" : `${flag.short}, `}${flag.name}${flag.value === undefined ? "" : ` ${flag.value}`}`
 
-/** `aegis run [--name NAME] [--env K=V]... -- COMMAND [ARGS...]` */
-export const synopsis = (command: CommandManual): string =>
-  [
+/** `aegis run [--name NAME] [--env K=V]... -- COMMAND [ARGS...]`, and the short form of a command that has one. */
+export const synopses = (command: CommandManual): readonly [string, ...Array<string>] => {
+  const { guestCommand } = command
+  const full = [
     "aegis",
     ...command.path,
     ...command.flags.map((flag) => `[${flagWords(flag).replace(", ", "|")}]${flag.repeats === true ? "..." : ""}`),
     ...command.positionals,
     ...(command.path[0] === "help" ? ["[COMMAND]"] : []),
-    ...(command.guestCommand ? ["-- COMMAND [ARGS...]"] : [])
+    ...(guestCommand === false ? [] : ["-- COMMAND [ARGS...]"])
   ].join(" ")
+  const alone = command.flags.find(({ name }) => name === guestCommand)
+  return alone === undefined ? [full] : [full, ["aegis", ...command.path, flagWords(alone)].join(" ")]
+}
 
 /** What `aegis help` prints (S-004, S-005). */
 export const topLevelHelp = (): string => {
@@ -44,6 +49,7 @@ export const topLevelHelp = (): string => {
     "  aegis up",
     '  aegis run -- echo "hello from aegis"',
     "  aegis run --workspace . -- python app.py",
+    "  aegis instance start --name web -- python3 -m http.server 80",
     "  aegis instance list",
     "",
     "aegis help COMMAND tells more about a command."
@@ -70,7 +76,7 @@ export const groupHelp = (name: string): string =>
 /** What `aegis run --help` prints. */
 export const commandHelp = (command: CommandManual): string =>
   lines(
-    `Usage: ${synopsis(command)}`,
+    `Usage: ${synopses(command).join("\n       ")}`,
     "",
     `${command.summary}.`,
     ...(command.details === undefined ? [] : ["", command.details]),

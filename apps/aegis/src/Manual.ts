@@ -3,41 +3,23 @@
  * completions. It loads nothing, so that `aegis --help` answers at once.
  */
 
-export interface FlagManual {
-  /** The long name with its dashes. */
-  readonly name: `--${string}`
-  readonly short?: `-${string}`
-  /** What its value is called; absent for a switch. */
-  readonly value?: string
-  readonly repeats?: true
-  /** Flags that may not be given with this one. */
-  readonly excludes?: ReadonlyArray<string>
-  readonly about: string
-}
-
-export interface CommandManual {
-  /** The words that name it: `["instance", "list"]`. */
-  readonly path: readonly [string, ...Array<string>]
-  readonly summary: string
-  /** What a command line may hold after the name; all of it is required. */
-  readonly positionals: ReadonlyArray<string>
-  /** Whether a guest command follows `--`. */
-  readonly guestCommand: boolean
-  readonly flags: ReadonlyArray<FlagManual>
-  readonly details?: string
-  readonly examples: ReadonlyArray<string>
-}
-
-export interface GroupManual {
-  readonly name: string
-  readonly summary: string
-}
-
-const json: FlagManual = { name: "--json", about: "Print one JSON document" }
+import {
+  type CommandManual,
+  type GroupManual,
+  imageSources,
+  instanceFlags,
+  json,
+  jsonLines,
+  target
+} from "./ManualEntry.ts"
+import { imageCommands } from "./ManualImage.ts"
+import { instanceCommands } from "./ManualInstance.ts"
 
 export const groups: ReadonlyArray<GroupManual> = [
-  { name: "instance", summary: "List, show and delete instances" },
-  { name: "rootfs", summary: "Show the base root file systems" }
+  { name: "instance", summary: "Start, show, stop and delete instances" },
+  { name: "image", summary: "Pull, show and remove images" },
+  { name: "rootfs", summary: "Show and choose the base root file system" },
+  { name: "audit", summary: "Check the journal of what happened" }
 ]
 
 const shells = ["bash", "zsh", "fish"]
@@ -58,8 +40,8 @@ export const commands: ReadonlyArray<CommandManual> = [
     summary: "Stop the daemon and every guest it runs",
     positionals: [],
     guestCommand: false,
-    flags: [],
-    examples: ["aegis down"]
+    flags: [{ name: "--keep", about: "Leave the guests running; the next daemon goes on with them" }],
+    examples: ["aegis down", "aegis down --keep && aegis up"]
   },
   {
     path: ["status"],
@@ -82,55 +64,53 @@ export const commands: ReadonlyArray<CommandManual> = [
     summary: "Run a command in a microVM of its own",
     positionals: [],
     guestCommand: true,
-    flags: [
-      { name: "--name", value: "NAME", about: "Handle of the instance" },
-      { name: "--env", value: "K=V", repeats: true, about: "Set a variable in the guest" },
-      {
-        name: "--workspace",
-        value: "NAME_OR_PATH[:ro]",
-        about: "Share a named workspace, or a directory, as /workspace; it is kept"
-      },
-      { name: "--memory", value: "MIB", about: "Memory of the guest (default 512)" },
-      { name: "--cpus", value: "N", about: "Virtual processors of the guest (default 1)" },
-      { name: "--interactive", short: "-i", about: "Pass standard input to the command" }
-    ],
+    guestExitCode: true,
+    flags: [...instanceFlags, { name: "--interactive", short: "-i", about: "Pass standard input to the command" }],
     details:
-      "Boots a guest, runs the command in it, and removes the guest when the command ends. Without --workspace,\n/workspace is empty and goes with the guest. The exit code is the command's; 128 + N when signal N ended it;\n127 when it was not found, 126 when it could not be run, 125 when aegis itself failed, 130 after Ctrl+C.",
+      "Boots a guest, runs the command in it, and removes the guest when the command ends. Without --workspace,\n/workspace is empty and goes with the guest. The exit code is the command's; 128 + N when signal N ended it;\n127 when it was not found, 126 when it could not be run, 125 when aegis itself failed, 130 after Ctrl+C.\n\n" +
+      imageSources,
     examples: [
       'aegis run -- echo "hello from aegis"',
       "aegis run --workspace . -- python app.py",
+      "aegis run --image alpine:3.21 -- cat /etc/os-release",
       "aegis run --env MODE=test --memory 1024 -- sh -c 'echo $MODE'",
       "tar c src | aegis run -i -- tar t"
     ]
   },
+  ...instanceCommands,
+  ...imageCommands,
   {
-    path: ["instance", "list"],
-    summary: "List instances",
-    positionals: [],
+    path: ["events"],
+    summary: "Show what happened, and who asked for it",
+    positionals: [`[${target}]`],
     guestCommand: false,
     flags: [
-      { name: "--running", excludes: ["--stopped"], about: "Only those that run" },
-      { name: "--stopped", excludes: ["--running"], about: "Only those that are stopped" },
-      json
+      { name: "--follow", short: "-f", about: "Go on with what happens, until Ctrl+C" },
+      { name: "--since", value: "TIME", about: "Only from then on: 10m, 2h, 7d ago, or 2026-02-19T10:30:00Z" },
+      jsonLines
     ],
-    examples: ["aegis instance list", "aegis instance list --running"]
+    details: "Of one instance where it is named, also of one that is no more. Values of variables are never shown.",
+    examples: ["aegis events", "aegis events web --since 1h", "aegis events --follow --json"]
   },
   {
-    path: ["instance", "info"],
-    summary: "Show one instance",
-    positionals: ["HANDLE_OR_ID"],
+    path: ["why"],
+    summary: "Explain an instance's present state",
+    positionals: [target],
     guestCommand: false,
     flags: [json],
-    examples: ["aegis instance info web"]
+    details:
+      "Tells what it is, why, and each step that led to it since it was last started; also of one that is no more.",
+    examples: ["aegis why web"]
   },
   {
-    path: ["instance", "delete"],
-    summary: "End an instance and remove every trace of it",
-    positionals: ["HANDLE_OR_ID"],
+    path: ["audit", "verify"],
+    summary: "Check that nobody has changed the journal",
+    positionals: [],
     guestCommand: false,
     flags: [json],
-    details: "A workspace that you named is never deleted.",
-    examples: ["aegis instance delete web"]
+    details:
+      "Each event holds the hash of the one before it. The exit code is 1 where the chain is broken; the event is named.",
+    examples: ["aegis audit verify"]
   },
   {
     path: ["rootfs", "list"],

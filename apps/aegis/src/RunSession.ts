@@ -6,14 +6,13 @@ import type { DaemonUnreachable, EndReason, InstanceId, InstanceSpec, RunEvent, 
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Match from "effect/Match"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import { bootProgress } from "./BootProgress.ts"
-import { formatError } from "./ErrorText.ts"
-import { GuestLost, type InputFailed, Interrupted } from "./Errors.ts"
-import { deathExitCode } from "./ExitCode.ts"
+import { type GuestLost, type InputFailed, Interrupted } from "./Errors.ts"
+import { exitCodeOfEnd, lost } from "./GuestEnd.ts"
+import { pullText } from "./PullText.ts"
 import { Signals } from "./Signals.ts"
 import { type OutputError, Stdio } from "./Stdio.ts"
 
@@ -32,6 +31,7 @@ export const runSession = (spec: InstanceSpec): Effect.Effect<number, RunError, 
     const stdio = yield* Stdio
     const signals = yield* Signals
     const progress = yield* bootProgress
+    const pull = pullText()
     const id = yield* Deferred.make<InstanceId>()
     const inputFailed = yield* Deferred.make<never, InputFailed>()
     const scope = yield* Effect.scope
@@ -49,6 +49,8 @@ export const runSession = (spec: InstanceSpec): Effect.Effect<number, RunError, 
           return Effect.andThen(progress.clear, stdio.write(event.stream, event.bytes))
         case "Created":
           return Effect.asVoid(Deferred.succeed(id, event.id))
+        case "Preparing":
+          return progress.say(pull(event.progress))
         case "Started":
           return Effect.andThen(
             progress.clear,
@@ -101,33 +103,11 @@ export const runSession = (spec: InstanceSpec): Effect.Effect<number, RunError, 
   }).pipe(Effect.scoped)
 
 /** Ends that are not the command's own are failures of the run. */
-const outcome = (reason: Option.Option<EndReason>): Effect.Effect<number, GuestLost, Stdio> =>
-  Option.match(reason, {
-    onNone: () => lost("the daemon stopped telling about the guest", "aegis status shows whether it runs"),
-    onSome: Match.type<EndReason>().pipe(
-      Match.tagsExhaustive({
-        Exited: ({ code }) => Effect.succeed(code),
-        Signaled: ({ outOfMemory, signal }) =>
-          Effect.as(outOfMemory ? noteOutOfMemory : Effect.void, deathExitCode(signal)),
-        Stopped: () =>
-          lost("the instance was deleted while its command ran", "aegis instance list shows what there is"),
-        VmDied: ({ cause, consoleTail }) => lost(`the guest's machine died: ${cause}`, again, consoleTail),
-        ChannelLost: (end) => lost(`the connection to the guest was lost: ${end.reason}`, again),
-        NotStarted: ({ message }) => lost(message, again)
-      })
-    )
-  })
-
-const lost = (message: string, remedy: string, consoleTail = ""): Effect.Effect<never, GuestLost> =>
-  new GuestLost({ message, remedy, consoleTail })
-
-const again = "run it again; if it persists, aegis doctor checks this machine"
-
-const noteOutOfMemory = Effect.flatMap(Stdio, (stdio) =>
-  stdio.note(
-    formatError(
-      { message: "the guest ran out of memory and ended the command", remedy: "give it more: --memory MIB" },
-      stdio.color
-    )
-  )
-)
+const outcome = (reason: Option.Option<EndReason>): Effect.Effect<number, GuestLost, Stdio> => {
+  if (Option.isNone(reason)) {
+    return lost("the daemon stopped telling about the guest", "aegis status shows whether it runs")
+  }
+  return reason.value._tag === "Stopped"
+    ? lost("the instance was deleted while its command ran", "aegis instance list shows what there is")
+    : exitCodeOfEnd(reason.value)
+}

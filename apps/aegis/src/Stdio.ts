@@ -24,7 +24,9 @@ export class Stdio extends Context.Tag("@aegis/app-aegis/Stdio")<
     readonly input: Stream.Stream<Uint8Array, InputFailed>
     /** Whether standard error is a terminal, where progress may be shown. */
     readonly isTerminal: boolean
+    /** Whether standard error may be coloured, and whether standard output may be. */
     readonly color: boolean
+    readonly colorsOutput: boolean
   }
 >() {
   /** The process's own streams. */
@@ -45,7 +47,8 @@ export class Stdio extends Context.Tag("@aegis/app-aegis/Stdio")<
         )
       ),
       isTerminal: process.stderr.isTTY === true,
-      color: useColor(process.env, process.stderr.isTTY)
+      color: useColor(process.env, process.stderr.isTTY),
+      colorsOutput: useColor(process.env, process.stdout.isTTY)
     })
   })
 }

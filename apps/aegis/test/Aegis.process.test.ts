@@ -2,83 +2,13 @@
  * The CLI as a process, bundled as it is shipped, against a daemon that acts out what guests do.
  */
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { buildSync } from "esbuild"
-import { type ChildProcess, spawn } from "node:child_process"
 import { createHash } from "node:crypto"
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync
-} from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
+import { buildProgram, until } from "./scripted/Program.ts"
 
-const directory = mkdtempSync(path.join(tmpdir(), "aegis-cli-"))
-const product = path.join(directory, "dist")
-const program = path.join(product, "aegis")
+const { aegis, clean, directory, newHome, product, program, start } = buildProgram()
 
-beforeAll(() => {
-  const bundle = (entry: string, name: string) =>
-    buildSync({
-      ...{ entryPoints: [path.join(import.meta.dirname, entry)], outfile: path.join(product, `${name}.cjs`) },
-      ...{ bundle: true, platform: "node", format: "cjs", target: "node20", logLevel: "error" },
-      external: ["bufferutil", "utf-8-validate", "msgpackr-extract"]
-    })
-  bundle("../src/main.ts", "aegis")
-  bundle("scripted/aegisd.ts", "aegisd")
-  for (const name of ["aegis", "aegisd"]) {
-    writeFileSync(path.join(product, name), `#!/usr/bin/env node\nrequire("./${name}.cjs")\n`)
-    chmodSync(path.join(product, name), 0o755)
-  }
-}, 120_000)
-
-interface Ran {
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
-  readonly stdout: Buffer
-  readonly stderr: string
-}
-
-interface Start {
-  readonly home: string
-  readonly env?: Record<string, string>
-  readonly input?: Buffer
-  readonly cwd?: string
-  readonly program?: string
-}
-
-const start = (argv: ReadonlyArray<string>, options: Start) => {
-  const child = spawn(options.program ?? program, argv, {
-    cwd: options.cwd ?? directory,
-    env: { PATH: process.env["PATH"], AEGIS_HOME: options.home, AEGIS_UP_TIMEOUT: "20", ...options.env }
-  })
-  const stdout: Array<Buffer> = []
-  let stderr = ""
-  child.stdout.on("data", (bytes: Buffer) => stdout.push(bytes))
-  child.stderr.on("data", (bytes: Buffer) => (stderr += bytes.toString()))
-  child.stdin.on("error", () => {})
-  child.stdin.end(options.input ?? Buffer.alloc(0))
-  const done = new Promise<Ran>((resolve) =>
-    child.on("close", (code, signal) => resolve({ code, signal, stdout: Buffer.concat(stdout), stderr }))
-  )
-  return { child, done, seen: () => Buffer.concat(stdout).toString() }
-}
-
-const aegis = (argv: ReadonlyArray<string>, options: Start) => start(argv, options).done
-
-const until = async (what: () => boolean, child: ChildProcess) => {
-  while (!what()) {
-    if (child.exitCode !== null) throw new Error("it ended too early")
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
-
-const newHome = () => mkdtempSync(path.join(directory, "home-"))
 const instances = async (home: string) =>
   JSON.parse((await aegis(["instance", "list", "--json"], { home })).stdout.toString()) as ReadonlyArray<unknown>
 
@@ -142,7 +72,8 @@ describe("up and down", () => {
     symlinkSync(program, link)
     const up = await aegis(["up"], { home, program: link })
     assert.strictEqual(up.code, 0, up.stderr)
-    assert.include(up.stderr, "Making debian-python")
+    // D-11: what is made instead of the default, and why, is said.
+    assert.include(up.stderr, "python cannot be had: no registry answers.\nMaking debian-python")
     assert.include(up.stderr, "assemble 50 %: half\n")
     const pid = readFileSync(path.join(home, "data/aegisd.pid"), "utf8").trim()
     assert.strictEqual(up.stdout.toString(), `aegisd started (pid ${pid})\n`)
@@ -372,4 +303,4 @@ describe("run", () => {
   }, 20_000)
 })
 
-afterAll(() => rmSync(directory, { recursive: true, force: true }))
+afterAll(clean)

@@ -54,7 +54,8 @@ describe("readCommandLine", () => {
 
   it("S-012 instance help prints the group's commands", () => {
     for (const text of [help("instance", "help"), help("instance", "--help"), help("help", "instance")]) {
-      for (const name of ["list", "info", "delete"]) assert.match(text, new RegExp(`^  ${name} `, "m"))
+      for (const name of ["start", "list", "info", "stop", "delete", "pause", "resume", "prune", "wait", "watch"])
+        assert.match(text, new RegExp(`^  ${name} `, "m"))
     }
   })
 
@@ -135,6 +136,35 @@ describe("readCommandLine", () => {
 
   it("S-100 --stopped and --running exclude each other", () => {
     assert.include(misuse("instance", "list", "--stopped", "--running").message, "exclude each other")
+  })
+
+  it("S-080 S-092 instance start takes a command, or a name alone, and says so with both usage lines", () => {
+    const forms =
+      /^Usage: aegis instance start \[--name NAME\].* -- COMMAND \[ARGS\.\.\.\]\n {7}aegis instance start --name NAME\n$/
+    assert.match(misuse("instance", "start").usage ?? "", forms)
+    assert.match(misuse("instance", "start", "--json").usage ?? "", forms)
+    assert.match(misuse("instance", "start", "--name", "web", "--").usage ?? "", forms)
+    assert.deepStrictEqual(command("instance", "start", "--", "echo", "--name").guestCommand, ["echo", "--name"])
+    assert.deepStrictEqual(command("instance", "start", "--name", "web").guestCommand, [])
+    assert.deepStrictEqual(command("instance", "start", "--json", "--name", "web").guestCommand, [])
+    assert.strictEqual(
+      misuse("instance", "start", "--name", "web", "echo").remedy,
+      "put the command behind --: aegis instance start -- echo"
+    )
+  })
+
+  it("S-082 flags that a restart would not look at are refused without a command", () => {
+    const line = misuse("instance", "start", "--name", "web", "--memory", "1024")
+    assert.strictEqual(line.message, "--memory is given without a command")
+    assert.include(line.remedy, "give --name alone")
+  })
+
+  it("a positional in brackets may be left out", () => {
+    assert.deepStrictEqual(command("events").words, ["events"])
+    assert.deepStrictEqual(command("events", "-f", "web").words, ["events", "--follow", "true", '"web"'])
+    assert.strictEqual(misuse("events", "a", "b").message, "unexpected argument: b")
+    assert.strictEqual(misuse("why").message, "aegis why needs HANDLE_OR_ID")
+    assert.strictEqual(misuse("audit", "verfy").remedy, "did you mean aegis audit verify?")
   })
 
   it("version and completions are answered without a daemon", () => {

@@ -18,16 +18,17 @@ const parsed = (...argv: ReadonlyArray<string>) =>
   Effect.map(parse(words(...argv)), (value): unknown => JSON.parse(JSON.stringify(value)))
 
 describe("parse", () => {
-  it.effect("S-056 all flags of run arrive typed", () =>
+  it.effect("S-056 S-081 all flags of run arrive typed", () =>
     Effect.gen(function* () {
       const value = yield* parsed(
-        ...["run", "--name", "web", "--env", "A=1", "--env", "B=x=y", "--workspace", "./app"],
+        ...["run", "--name", "web", "--image", "alpine:3.21", "--env", "A=1", "--env", "B=x=y", "--workspace", "./app"],
         ...["--memory", "1024", "--cpus", "2", "-i", "--", "echo"]
       )
       const some = (text: string) => JSON.parse(JSON.stringify(Option.some(text))) as unknown
       assert.deepNestedInclude(value as object, {
         "subcommand.value[1]": {
           name: some("web"),
+          image: some("alpine:3.21"),
           env: ["A=1", "B=x=y"],
           workspace: some("./app"),
           memory: some("1024"),
@@ -70,7 +71,7 @@ describe("parse", () => {
         if (["help", "version", "completions"].includes(name)) continue
         for (const flag of command.flags) {
           const argv = [...command.path, flag.name, ...(flag.value === undefined ? [] : ["1"]), ...command.positionals]
-          yield* parse(words(...argv, ...(command.guestCommand ? ["--", "a"] : [])))
+          yield* parse(words(...argv, ...(command.guestCommand === false ? [] : ["--", "a"])))
         }
       }
     })

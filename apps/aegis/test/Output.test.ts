@@ -12,7 +12,7 @@ import { GuestLost, Interrupted, OutputClosed, UsageError } from "../src/Errors.
 import { formatError, useColor } from "../src/ErrorText.ts"
 import { escapeLine, escapeText } from "../src/Escape.ts"
 import { exitCodeOf } from "../src/ExitCode.ts"
-import { instanceDetails, instanceJson, instanceTable } from "../src/Instances.ts"
+import { instanceDetails, instanceJson, instanceTable, jsonDocument } from "../src/Instances.ts"
 import { hasUnreadableWord } from "../src/RawArguments.ts"
 
 const instance = (more: object) =>
@@ -23,6 +23,7 @@ const instance = (more: object) =>
     memoryMib: 512,
     vcpus: 1,
     createdAt: "2026-02-19T10:30:00.123Z",
+    lastActiveAt: "2026-02-19T10:35:00.9Z",
     ...more
   })
 
@@ -115,7 +116,28 @@ describe("instances", () => {
     assert.include(text, "ID:          inst-1739893456789012345\nState:       running\nHandle:      web\n")
     assert.include(text, "Command:     python3 -m http.server 80\n")
     assert.include(text, "Created:     2026-02-19T10:30:00Z\n")
+    assert.include(text, "Last Active: 2026-02-19T10:35:00Z\n")
     for (const line of text.trimEnd().split("\n")) assert.match(line, /^(.{12} )\S/)
+  })
+
+  it("S-102 S-108 info shows the reference's lines in its order, and what is not there not at all", () => {
+    const labels = (text: string) =>
+      text
+        .trimEnd()
+        .split("\n")
+        .map((line) => line.slice(0, 12).trimEnd())
+    const ended = { _tag: "VmDied", cause: "ended by SIGKILL", consoleTail: "" }
+    const times = { startedAt: "2026-02-19T10:31:00Z", stoppedAt: "2026-02-19T10:32:00Z" }
+    const full = instanceDetails(instance({ handle: "web", image: "alpine:3.21", workspace: "/w", ended, ...times }))
+    assert.deepStrictEqual(labels(full), [
+      ...["ID:", "State:", "Handle:", "Image:", "Command:", "Memory:", "CPUs:", "Workspace:"],
+      ...["Created:", "Last Active:", "Started:", "Stopped At:", "Ended:"]
+    ])
+    assert.include(full, "Image:       alpine:3.21\n")
+    assert.include(full, "Ended:       the machine died: ended by SIGKILL\n")
+    assert.deepStrictEqual(labels(instanceDetails(instance({}))), [
+      ...["ID:", "State:", "Command:", "Memory:", "CPUs:", "Created:", "Last Active:"]
+    ])
   })
 
   it("T-19 a command with line breaks stays in its line", () => {
@@ -123,17 +145,20 @@ describe("instances", () => {
   })
 
   it("D-17 D-23 JSON has the REST API's field names", () => {
+    const ended = { _tag: "Exited", code: 3 }
     assert.deepStrictEqual(
-      { ...instanceJson(instance({ handle: "web", ended: { _tag: "Exited", code: 3 } })) } as object,
+      JSON.parse(jsonDocument(instanceJson(instance({ handle: "web", image: "alpine", ended })))) as unknown,
       {
         id: "inst-1739893456789012345",
         handle: "web",
         state: "running",
+        image_ref: "alpine",
         command: ["python3", "-m", "http.server", "80"],
         created_at: "2026-02-19T10:30:00Z",
+        last_active_at: "2026-02-19T10:35:00Z",
         memory_mb: 512,
         vcpus: 1,
-        ended: { _tag: "Exited", code: 3 }
+        ended
       }
     )
   })
@@ -141,13 +166,12 @@ describe("instances", () => {
 
 describe("rootfs list", () => {
   const record = (variant: string) => new RootfsRecord({ variant, source: "s", digest: "d" })
-  it("S-190 S-194 the active variant is marked, also one that cannot be made here", () => {
-    assert.deepStrictEqual(
-      [Option.none(), Option.some(record("debian-python")), Option.some(record("python"))].map((active) =>
-        rootfsRows(active).map((row) => `${row.variant} ${row.active}`)
-      ),
-      [["debian-python false"], ["debian-python true"], ["debian-python false", "python true"]]
-    )
+  it("S-190 S-192 S-194 the variants, python first; the active one is marked, also one that this version does not know", () => {
+    const rows = (active: Option.Option<RootfsRecord>) =>
+      rootfsRows(active).map((row) => `${row.variant}${row.active ? " *" : ""}`)
+    assert.deepStrictEqual(rows(Option.none()), ["python", "alpine", "node", "debian-python"])
+    assert.deepStrictEqual(rows(Option.some(record("node"))), ["python", "alpine", "node *", "debian-python"])
+    assert.deepStrictEqual(rows(Option.some(record("later"))), ["python", "alpine", "node", "debian-python", "later *"])
   })
 })
 

@@ -1,12 +1,20 @@
 /**
  * The REST routes, each answered by the same services as the RPCs.
  */
-import { RestApi, RestErrorBody, restInstance, RestStatus } from "@aegis/contract"
+import { RestApi, RestErrorBody, RestEvent, restEvent, RestInstance, restInstance, RestStatus } from "@aegis/contract"
 import {
+  ByRest,
+  Handle,
   HostWorkspace,
+  InstanceId,
   InstanceSpec,
   InvalidArgument,
+  type JournalEvent,
   NamedWorkspace,
+  NotFound,
+  parseImageSource,
+  type StartOutcome,
+  type StoreError,
   TemporaryWorkspace,
   version,
   WorkspaceName
@@ -16,9 +24,13 @@ import { BackendChoice } from "@aegis/vm"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { History } from "./History.ts"
 
 const daemon = HttpApiBuilder.group(RestApi, "daemon", (handlers) =>
   handlers.handle("status", () =>
@@ -35,27 +47,76 @@ const daemon = HttpApiBuilder.group(RestApi, "daemon", (handlers) =>
   )
 )
 
+/** As the RPC's: time for a command to end by itself before it is killed. */
+const defaultGrace = Duration.seconds(5)
+
+const by = (route: string) => new ByRest({ route })
+
 const instances = HttpApiBuilder.group(RestApi, "instances", (handlers) =>
   Effect.gen(function* () {
     const service = yield* Instances
     return handlers
       .handle("create", ({ payload }) =>
         Effect.gen(function* () {
-          const { command, env, handle, memory_mb, vcpus } = payload
-          const workspace = yield* workspaceOf(payload.workspace)
-          const spec = new InstanceSpec({ command, handle, env, memoryMib: memory_mb, vcpus, workspace })
-          return restInstance(yield* service.create(spec))
+          const { command, env, handle, image_ref, memory_mb, vcpus } = payload
+          const cause = by("POST /v1/instances")
+          if (command !== undefined) {
+            const workspace = yield* workspaceOf(payload.workspace)
+            // Refused before anything is made; the start itself goes on when this has been answered.
+            if (image_ref !== undefined) yield* parseImageSource(image_ref)
+            const spec = { command, handle, env, memoryMib: memory_mb, vcpus, workspace, image: image_ref }
+            return yield* answer(yield* service.start(new InstanceSpec(spec), cause))
+          }
+          if (handle === undefined) return yield* commandRequired("nothing names a stopped instance")
+          return yield* service.restart(handle, cause).pipe(
+            Effect.catchTag("NotFound", () => commandRequired(`there is no instance "${handle}"`)),
+            Effect.flatMap(answer)
+          )
         })
       )
       .handle("list", ({ urlParams: { state } }) =>
-        Effect.map(service.list, (all) =>
-          all.filter((one) => state === undefined || one.state === state).map(restInstance)
-        )
+        Effect.map(state === undefined ? service.list : service.listIn([state]), (found) => found.map(restInstance))
+      )
+      .handle("prune", ({ urlParams }) =>
+        Effect.map(service.prune(urlParams.older_than, by("POST /v1/instances/prune")), (ids) => ({
+          pruned: ids.length,
+          ids
+        }))
       )
       .handle("get", ({ path: { id } }) => Effect.map(service.get(id), restInstance))
-      .handle("delete", ({ path: { id } }) => Effect.as(service.remove(id), { status: "deleted" as const }))
+      .handle("delete", ({ path: { id } }) =>
+        Effect.as(service.remove(id, by("DELETE /v1/instances/{id}")), { status: "deleted" as const })
+      )
+      .handle("start", ({ path: { id } }) =>
+        Schema.decode(Schema.Union(InstanceId, Handle))(id).pipe(
+          Effect.mapError(() => new NotFound({ target: id })),
+          Effect.flatMap((target) => service.restart(target, by("POST /v1/instances/{id}/start"))),
+          Effect.map(({ instance }) => restInstance(instance))
+        )
+      )
+      .handle("stop", ({ path: { id }, urlParams: { timeout = defaultGrace } }) =>
+        Effect.as(service.stop(id, timeout, by("POST /v1/instances/{id}/stop")), { status: "stopped" as const })
+      )
+      .handle("pause", ({ path: { id } }) =>
+        Effect.as(service.pause(id, by("POST /v1/instances/{id}/pause")), { status: "paused" as const })
+      )
+      .handle("resume", ({ path: { id } }) =>
+        Effect.as(service.resume(id, by("POST /v1/instances/{id}/resume")), { status: "running" as const })
+      )
+      .handle("wait", ({ path: { id } }) => Effect.map(service.wait(id), restInstance))
   })
 )
+
+/** 201 for a new one, 200 for one that was there (S-087). */
+const answer = ({ instance, restarted }: StartOutcome) =>
+  Effect.orDie(HttpServerResponse.schemaJson(RestInstance)(restInstance(instance), { status: restarted ? 200 : 201 }))
+
+const commandRequired = (because: string) =>
+  new InvalidArgument({
+    argument: because,
+    reason: "command is required",
+    remedy: "give a command to make an instance, or the handle of one that is stopped"
+  })
 
 const workspaceOf = (text: string | undefined) => {
   if (text === undefined) return Effect.succeed(new TemporaryWorkspace())
@@ -72,6 +133,32 @@ const workspaceOf = (text: string | undefined) => {
     )
   )
 }
+
+const events = HttpApiBuilder.group(RestApi, "events", (handlers) =>
+  Effect.gen(function* () {
+    const history = yield* History
+    /** Whoever has no event was never there. Asked before the answer begins: its status cannot be changed after that. */
+    const known = (target: string) =>
+      Stream.runHead(history.events({ target, follow: false })).pipe(
+        Effect.flatMap(Option.match({ onNone: () => new NotFound({ target }), onSome: () => Effect.void }))
+      )
+    return handlers.handle("events", ({ urlParams }) =>
+      Effect.gen(function* () {
+        if (urlParams.target !== undefined) yield* known(urlParams.target)
+        const lines = Stream.catchAll(Stream.mapEffect(history.events(urlParams), eventLine), lastLine)
+        return HttpServerResponse.stream(Stream.encodeText(lines), { contentType: "application/x-ndjson" })
+      })
+    )
+  })
+)
+
+const line = (document: object) => `${JSON.stringify(document)}\n`
+
+const eventLine = (event: JournalEvent) => Effect.map(Effect.orDie(Schema.encode(RestEvent)(restEvent(event))), line)
+
+/** The status has been sent by then: what went wrong comes in the form of every error, as the last line. */
+const lastLine = ({ _tag, message, remedy }: NotFound | StoreError) =>
+  Stream.make(line({ error: message, code: _tag, remedy }))
 
 const DecodeErrorBody = Schema.parseJson(
   Schema.Struct({ _tag: Schema.Literal("HttpApiDecodeError"), message: Schema.String })
@@ -98,6 +185,6 @@ const decodeErrors = HttpLayerRouter.middleware((handler) =>
 )
 
 export const rest = HttpLayerRouter.addHttpApi(RestApi, { openapiPath: "/v1/openapi.json" }).pipe(
-  Layer.provide([daemon, instances]),
+  Layer.provide([daemon, instances, events]),
   Layer.provide(decodeErrors.layer)
 )

@@ -9,7 +9,7 @@ export const ensureRootfs = (words: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     if (words.join(" ") !== "rootfs ensure") return yield* refuse(`unknown command: ${words.join(" ")}`)
     const rootfs = yield* BaseRootfs
-    yield* rootfs.ensure("debian-python", say)
+    yield* rootfs.ensure(say)
   }).pipe(Effect.tapError(({ _tag, message, remedy }) => Effect.sync(() => say({ error: { _tag, message, remedy } }))))
 
 const say = (document: object) => void process.stdout.write(`${JSON.stringify(document)}\n`)

@@ -3,7 +3,9 @@
  */
 import { AegisRpcs } from "@aegis/contract"
 import { AegisPaths, UnixSocket } from "@aegis/host"
+import type { BaseRootfs, ImageStore } from "@aegis/images"
 import type { Instances } from "@aegis/instances"
+import type { Journal } from "@aegis/journal"
 import type { BackendChoice } from "@aegis/vm"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -12,6 +14,7 @@ import * as RpcServer from "@effect/rpc/RpcServer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { createServer } from "node:http"
+import type { History } from "./History.ts"
 import { handlers } from "./Handlers.ts"
 import { LogDefects } from "./LogDefects.ts"
 import { rest } from "./Rest.ts"
@@ -20,13 +23,16 @@ import { rest } from "./Rest.ts"
 const headersTimeout = 10_000
 
 // The type is written out: a wrapping middleware makes the inferred requirements `any`.
-const rpc: Layer.Layer<never, never, HttpLayerRouter.HttpRouter | Instances | BackendChoice> =
-  RpcServer.layerHttpRouter({
-    group: AegisRpcs.middleware(LogDefects),
-    path: "/rpc",
-    protocol: "websocket",
-    disableFatalDefects: true
-  }).pipe(Layer.provide([handlers, LogDefects.layer, RpcSerialization.layerMsgPack]))
+const rpc: Layer.Layer<
+  never,
+  never,
+  HttpLayerRouter.HttpRouter | Instances | BackendChoice | Journal | History | BaseRootfs | ImageStore
+> = RpcServer.layerHttpRouter({
+  group: AegisRpcs.middleware(LogDefects),
+  path: "/rpc",
+  protocol: "websocket",
+  disableFatalDefects: true
+}).pipe(Layer.provide([handlers, LogDefects.layer, RpcSerialization.layerMsgPack]))
 
 /** Listens on the socket: a stale one of a daemon that died is removed first; the file is 0600 from its first moment. */
 export const server = Layer.unwrapScoped(

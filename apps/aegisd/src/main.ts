@@ -3,8 +3,10 @@
  * file system and ends.
  */
 import { AegisPaths } from "@aegis/host"
-import { BaseRootfs } from "@aegis/images"
+import { images } from "@aegis/images"
 import { Instances } from "@aegis/instances"
+import { journalAt } from "@aegis/journal"
+import { LogStore } from "@aegis/logs"
 import { BackendChoice, VerdictCache } from "@aegis/vm"
 import * as Libkrun from "@aegis/vm-libkrun"
 import * as Qemu from "@aegis/vm-qemu"
@@ -18,6 +20,7 @@ import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import { realpathSync } from "node:fs"
 import * as path from "node:path"
+import { History } from "./History.ts"
 import { pidFile, residence } from "./Residence.ts"
 import { ensureRootfs } from "./RootfsCommand.ts"
 import { server } from "./Server.ts"
@@ -35,13 +38,17 @@ const backends = Layer.unwrapScoped(
 /** The probe begins with the daemon, so that the first run does not wait for it. */
 const probe = Layer.scopedDiscard(Effect.flatMap(BackendChoice, (choice) => Effect.forkScoped(choice.verdict)))
 
-const services = Instances.layer.pipe(Layer.provideMerge(Layer.mergeAll(backends, Workspaces.layer, BaseRootfs.layer)))
+const journal = Layer.unwrapEffect(Effect.map(AegisPaths, ({ journal }) => journalAt({ file: journal })))
+
+const services = Layer.mergeAll(Instances.layer, History.layer).pipe(
+  Layer.provideMerge(Layer.mergeAll(backends, Workspaces.layer, images, LogStore.layer(), journal))
+)
 
 const daemon = pidFile.pipe(
   Layer.provideMerge(server),
   Layer.merge(probe),
   Layer.provide(services),
-  Layer.provide(residence.pipe(Layer.provide(Workspaces.layer)))
+  Layer.provide(residence)
 )
 
 // Sockets and files are this user's alone from their first moment, whatever umask we were started with (T-278).
@@ -66,7 +73,7 @@ if (command === undefined) {
   )
   NodeRuntime.runMain(Layer.launch(served), { disablePrettyLogger: true })
 } else {
-  const rootfs = Layer.provideMerge(BaseRootfs.layer, platform)
+  const rootfs = Layer.provideMerge(images, platform)
   NodeRuntime.runMain(Effect.provide(ensureRootfs([command, ...rest]), rootfs), {
     disableErrorReporting: true,
     teardown: failWhenInterrupted

@@ -1,18 +1,42 @@
 /**
  * The typed client: the daemon as an Effect service. One connection, made with the layer, closed with its scope.
  */
-import { AegisRpcs } from "@aegis/contract"
+import { AegisRpcs, type AuditVerdict, type ImageLoaded } from "@aegis/contract"
 import {
   type BackendVerdict,
   type DaemonStatus,
   DaemonUnreachable,
+  type DiskFull,
+  type Handle,
+  type ImageDetails,
+  type ImageInUse,
+  type ImageList,
+  type ImageNotFound,
+  type ImageRefInvalid,
+  type ImagesRemoved,
+  type ImageStoreCorrupt,
+  type ImageStoreFailed,
   type Instance,
+  type InstanceChanged,
   type InstanceId,
   type InstanceSpec,
+  type InstanceState,
+  type InvalidArgument,
+  type JournalEvent,
+  type LogEntry,
+  type LogQuery,
+  type LogUnavailable,
   type NotFound,
+  type PullError,
+  type PullProgress,
+  type RootfsProgress,
+  type RootfsUnavailable,
+  type RootfsVariant,
   type RunEvent,
   type StartError,
-  type StateConflict
+  type StartOutcome,
+  type StateConflict,
+  type StoreError
 } from "@aegis/domain"
 import * as Socket from "@effect/platform/Socket"
 import * as RpcClient from "@effect/rpc/RpcClient"
@@ -21,12 +45,26 @@ import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import WebSocket from "ws"
 import { AegisHome } from "./Home.ts"
+
+type ImageStoreError = ImageStoreCorrupt | ImageStoreFailed | DiskFull
+type OfOne = NotFound | StoreError | DaemonUnreachable
+
+export interface EventQuery {
+  /** A handle or an id, also of an instance that is no more. */
+  readonly target?: string | undefined
+  /** Only events with a greater number. */
+  readonly after?: number | undefined
+  readonly since?: DateTime.Utc | undefined
+  readonly follow: boolean
+}
 
 export class Aegis extends Context.Tag("@aegis/client/Aegis")<
   Aegis,
@@ -37,15 +75,71 @@ export class Aegis extends Context.Tag("@aegis/client/Aegis")<
     /** Creates an instance, follows it to its end, and removes it, also when the stream is interrupted. */
     readonly run: (spec: InstanceSpec) => Stream.Stream<RunEvent, StartError | DaemonUnreachable>
     /** Feeds an interactive instance's standard input; await each call before the next. */
-    readonly writeStdin: (
-      id: InstanceId,
-      bytes: Uint8Array,
-      end: boolean
-    ) => Effect.Effect<void, NotFound | StateConflict | DaemonUnreachable>
-    readonly list: Effect.Effect<ReadonlyArray<Instance>, DaemonUnreachable>
-    readonly get: (target: string) => Effect.Effect<Instance, NotFound | DaemonUnreachable>
+    readonly writeStdin: (id: InstanceId, bytes: Uint8Array, end: boolean) => Effect.Effect<void, OfOne | StateConflict>
+    /**
+     * Creates an instance and begins its start; succeeds at once. Where the handle is a stopped instance's, that one is started from its
+     * own configuration (S-082).
+     */
+    readonly start: (spec: InstanceSpec) => Effect.Effect<StartOutcome, StartError | DaemonUnreachable>
+    /** Starts a stopped instance from its own configuration. */
+    readonly restart: (handle: Handle) => Effect.Effect<StartOutcome, NotFound | StartError | DaemonUnreachable>
+    readonly list: Effect.Effect<ReadonlyArray<Instance>, StoreError | DaemonUnreachable>
+    readonly listIn: (
+      states: ReadonlyArray<InstanceState>
+    ) => Effect.Effect<ReadonlyArray<Instance>, StoreError | DaemonUnreachable>
+    readonly get: (target: string) => Effect.Effect<Instance, OfOne>
+    /** Ends its command and its VM and keeps its record; `grace` is 5 s where it is not given. */
+    readonly stop: (target: string, grace?: Duration.DurationInput) => Effect.Effect<Instance, OfOne>
+    readonly pause: (target: string) => Effect.Effect<Instance, OfOne | StateConflict>
+    readonly resume: (target: string) => Effect.Effect<Instance, OfOne | StateConflict>
     /** Succeeds when nothing is left of the instance. */
-    readonly remove: (target: string) => Effect.Effect<void, NotFound | DaemonUnreachable>
+    readonly remove: (target: string) => Effect.Effect<void, OfOne>
+    /** Removes those that have been stopped for longer than that; says which. */
+    readonly prune: (
+      stoppedFor: Duration.DurationInput
+    ) => Effect.Effect<ReadonlyArray<InstanceId>, StoreError | DaemonUnreachable>
+    /** Waits until it is stopped. */
+    readonly wait: (target: string) => Effect.Effect<Instance, OfOne>
+    /** Every instance as it is, then every change, without end. */
+    readonly watch: Stream.Stream<InstanceChanged, StoreError | DaemonUnreachable>
+    /** What the journal holds, oldest first; with `follow` also what comes. */
+    readonly events: (query: EventQuery) => Stream.Stream<JournalEvent, OfOne>
+    /** The causes behind its present state, in sentences. */
+    readonly why: (target: string) => Effect.Effect<ReadonlyArray<string>, OfOne>
+    readonly auditVerify: Effect.Effect<AuditVerdict, StoreError | DaemonUnreachable>
+    /** Brings an image and builds its root disk; `source` as in `run --image`, local paths absolute. Ends after `Pulled`. */
+    readonly imagePull: (
+      source: string,
+      options: { readonly refresh: boolean }
+    ) => Stream.Stream<PullProgress, PullError | ImageRefInvalid | DaemonUnreachable>
+    /** Brings a local source under the names that it has for itself; the last element says them. */
+    readonly imageLoad: (
+      source: string
+    ) => Stream.Stream<PullProgress | ImageLoaded, PullError | ImageRefInvalid | DaemonUnreachable>
+    readonly imageList: Effect.Effect<ImageList, ImageStoreError | DaemonUnreachable>
+    readonly imageInspect: (
+      source: string
+    ) => Effect.Effect<ImageDetails, ImageRefInvalid | ImageNotFound | ImageStoreError | DaemonUnreachable>
+    readonly imageRemove: (
+      source: string
+    ) => Effect.Effect<
+      ImagesRemoved,
+      ImageRefInvalid | ImageNotFound | ImageInUse | ImageStoreError | StoreError | DaemonUnreachable
+    >
+    readonly imagePrune: (options: {
+      readonly all: boolean
+    }) => Effect.Effect<ImagesRemoved, ImageStoreError | StoreError | DaemonUnreachable>
+    /** Makes a variant of the base root file system and the active one. */
+    readonly rootfsPull: (
+      variant: RootfsVariant
+    ) => Stream.Stream<RootfsProgress, RootfsUnavailable | DiskFull | DaemonUnreachable>
+    /** An instance's log; with `follow` also what comes, until it is deleted. */
+    readonly logs: (
+      target: string,
+      query: LogQuery
+    ) => Stream.Stream<LogEntry, OfOne | InvalidArgument | LogUnavailable>
+    /** The daemon ends and leaves its VMs running. */
+    readonly leave: Effect.Effect<void, DaemonUnreachable>
   }
 >() {
   /** Over the socket of the `AegisHome`. Building it does not connect: the first call says whether the daemon is there. */
@@ -60,11 +154,33 @@ const make = Effect.gen(function* () {
   return Aegis.of({
     status: reach(rpc.Status()),
     backend: reach(rpc.Backend()),
-    run: (spec) => rpc.Run(spec).pipe(Stream.catchAllCause((cause) => Stream.failCause(unreachable(cause)))),
+    run: (spec) => reachAll(rpc.Run(spec)),
     writeStdin: (id, bytes, end) => reach(rpc.WriteStdin({ id, bytes, end })),
-    list: reach(rpc.InstanceList()),
+    start: (spec) => reach(rpc.InstanceStart(spec)),
+    restart: (handle) => reach(rpc.InstanceRestart({ handle })),
+    list: reach(rpc.InstanceList({})),
+    listIn: (states) => reach(rpc.InstanceList({ states })),
     get: (target) => reach(rpc.InstanceGet({ target })),
-    remove: (target) => reach(rpc.InstanceDelete({ target }))
+    stop: (target, grace) =>
+      reach(rpc.InstanceStop({ target, graceSeconds: grace === undefined ? undefined : Duration.toSeconds(grace) })),
+    pause: (target) => reach(rpc.InstancePause({ target })),
+    resume: (target) => reach(rpc.InstanceResume({ target })),
+    remove: (target) => reach(rpc.InstanceDelete({ target })),
+    prune: (stoppedFor) => reach(rpc.InstancePrune({ stoppedForSeconds: Duration.toSeconds(stoppedFor) })),
+    wait: (target) => reach(rpc.InstanceWait({ target })),
+    watch: reachAll(rpc.InstanceWatch()),
+    events: (query) => reachAll(rpc.Events(query)),
+    why: (target) => reach(rpc.Why({ target })),
+    auditVerify: reach(rpc.AuditVerify()),
+    imagePull: (source, { refresh }) => reachAll(rpc.ImagePull({ source, refresh })),
+    imageLoad: (source) => reachAll(rpc.ImageLoad({ source })),
+    imageList: reach(rpc.ImageList()),
+    imageInspect: (source) => reach(rpc.ImageInspect({ source })),
+    imageRemove: (source) => reach(rpc.ImageRemove({ source })),
+    imagePrune: (options) => reach(rpc.ImagePrune(options)),
+    rootfsPull: (variant) => reachAll(rpc.RootfsPull({ variant })),
+    logs: (target, query) => reachAll(rpc.Logs({ target, query })),
+    leave: reach(rpc.Leave())
   })
 })
 
@@ -88,6 +204,11 @@ const reach = <A, E>(
   effect: Effect.Effect<A, E | RpcClientError>
 ): Effect.Effect<A, Exclude<E, RpcClientError> | DaemonUnreachable> =>
   Effect.catchAllCause(effect, (cause) => Effect.failCause(unreachable(cause)))
+
+const reachAll = <A, E>(
+  stream: Stream.Stream<A, E | RpcClientError>
+): Stream.Stream<A, Exclude<E, RpcClientError> | DaemonUnreachable> =>
+  Stream.catchAllCause(stream, (cause) => Stream.failCause(unreachable(cause)))
 
 /**
  * One error for the three ways in which a daemon that is not there shows itself: a transport error, a defect of the socket's

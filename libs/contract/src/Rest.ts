@@ -3,35 +3,26 @@
  * Field names and status codes are the original's (contract D-23); what is added is only added.
  */
 import {
-  BackendUnavailable,
-  BootFailed,
-  BootTimeout,
   Command,
-  CommandNotStarted,
   defaultMemoryMib,
   defaultVcpus,
-  DiskFull,
-  EndReason,
   Environment,
   Handle,
-  HandleTaken,
-  Instance,
   InstanceId,
   InstanceState,
-  InvalidArgument,
+  InstanceTarget,
   MemoryMib,
-  NotFound,
-  ResourcesRefused,
-  RootfsUnavailable,
-  VcpuCount,
-  WorkspaceRefused
+  VcpuCount
 } from "@aegis/domain"
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { asRest } from "./RestError.ts"
+import { StartFailure, StateFailure, StoreFailure, TargetFailure } from "./RestFailures.ts"
+import { RestInstance } from "./RestInstance.ts"
+import { SpokenDuration, SpokenGrace, SpokenSince } from "./SpokenTime.ts"
 
 export class RestStatus extends Schema.Class<RestStatus>("RestStatus")({
   status: Schema.Literal("running"),
@@ -41,22 +32,12 @@ export class RestStatus extends Schema.Class<RestStatus>("RestStatus")({
   capabilities: Schema.Struct({ pause_resume: Schema.Boolean, boot_from_disk_layers: Schema.Boolean })
 }) {}
 
-export class RestInstance extends Schema.Class<RestInstance>("RestInstance")({
-  id: InstanceId,
-  handle: Schema.optional(Handle),
-  state: InstanceState,
-  command: Command,
-  created_at: Schema.String,
-  stopped_at: Schema.optional(Schema.String),
-  memory_mb: MemoryMib,
-  vcpus: VcpuCount,
-  workspace: Schema.optional(Schema.String),
-  ended: Schema.optional(EndReason)
-}) {}
-
 export class RestCreate extends Schema.Class<RestCreate>("RestCreate")({
-  command: Command,
+  /** Absent with a `handle`: that stopped instance is started from its own configuration (S-080). */
+  command: Schema.optional(Command),
   handle: Schema.optional(Handle),
+  /** An image's name, or `oci:`, `oci-archive:`, `docker-archive:` or `rootfs:` and an absolute path; absent: the base root file system. */
+  image_ref: Schema.optional(Schema.String.pipe(Schema.minLength(1), Schema.maxLength(4200))),
   env: Schema.optionalWith(Environment, { default: () => ({}) }),
   memory_mb: Schema.optionalWith(MemoryMib, { default: () => defaultMemoryMib }),
   vcpus: Schema.optionalWith(VcpuCount, { default: () => defaultVcpus }),
@@ -64,54 +45,78 @@ export class RestCreate extends Schema.Class<RestCreate>("RestCreate")({
   workspace: Schema.optional(Schema.String)
 }) {}
 
+/** How long ago `prune` wants an instance to have stopped, where nobody says (S-140). */
+export const defaultPruneAge = Duration.days(7)
+
 const target = HttpApiSchema.param("id", Schema.String)
+
+const done = <const State extends string>(status: State) => Schema.Struct({ status: Schema.Literal(status) })
+
+const Flag = Schema.transform(Schema.Literal("1", "true", "0", "false"), Schema.Boolean, {
+  strict: true,
+  decode: (text) => text === "1" || text === "true",
+  encode: (flag) => (flag ? "1" : "0")
+})
 
 const instances = HttpApiGroup.make("instances")
   .add(
+    /** 201: it is new; 200: the stopped one that has the handle is started again. Either way it is `starting` (S-087, S-088). */
     HttpApiEndpoint.post("create", "/v1/instances")
       .setPayload(RestCreate)
       .addSuccess(RestInstance, { status: 201 })
-      .addError(asRest(InvalidArgument, 400))
-      .addError(asRest(HandleTaken, 409))
-      .addError(asRest(WorkspaceRefused, 400))
-      .addError(asRest(RootfsUnavailable, 503))
-      .addError(asRest(BackendUnavailable, 503))
-      .addError(asRest(BootFailed, 502))
-      .addError(asRest(BootTimeout, 504))
-      .addError(asRest(CommandNotStarted, 422))
-      .addError(asRest(DiskFull, 507))
-      .addError(asRest(ResourcesRefused, 400))
+      .addSuccess(RestInstance, { status: 200 })
+      .addError(StartFailure)
   )
   .add(
     HttpApiEndpoint.get("list", "/v1/instances")
       .setUrlParams(Schema.Struct({ state: Schema.optional(InstanceState) }))
       .addSuccess(Schema.Array(RestInstance))
+      .addError(StoreFailure)
   )
-  .add(HttpApiEndpoint.get("get")`/v1/instances/${target}`.addSuccess(RestInstance).addError(asRest(NotFound, 404)))
   .add(
-    HttpApiEndpoint.del("delete")`/v1/instances/${target}`
-      .addSuccess(Schema.Struct({ status: Schema.Literal("deleted") }))
-      .addError(asRest(NotFound, 404))
+    HttpApiEndpoint.post("prune", "/v1/instances/prune")
+      .setUrlParams(
+        Schema.Struct({ older_than: Schema.optionalWith(SpokenDuration, { default: () => defaultPruneAge }) })
+      )
+      .addSuccess(Schema.Struct({ pruned: Schema.Int, ids: Schema.Array(InstanceId) }))
+      .addError(StoreFailure)
   )
+  .add(HttpApiEndpoint.get("get")`/v1/instances/${target}`.addSuccess(RestInstance).addError(TargetFailure))
+  .add(HttpApiEndpoint.del("delete")`/v1/instances/${target}`.addSuccess(done("deleted")).addError(TargetFailure))
+  .add(HttpApiEndpoint.post("start")`/v1/instances/${target}/start`.addSuccess(RestInstance).addError(StartFailure))
+  .add(
+    HttpApiEndpoint.post("stop")`/v1/instances/${target}/stop`
+      .setUrlParams(Schema.Struct({ timeout: Schema.optional(SpokenGrace) }))
+      .addSuccess(done("stopped"))
+      .addError(TargetFailure)
+  )
+  .add(HttpApiEndpoint.post("pause")`/v1/instances/${target}/pause`.addSuccess(done("paused")).addError(StateFailure))
+  .add(
+    HttpApiEndpoint.post("resume")`/v1/instances/${target}/resume`.addSuccess(done("running")).addError(StateFailure)
+  )
+  .add(
+    /** Answers when it is stopped. */
+    HttpApiEndpoint.get("wait")`/v1/instances/${target}/wait`.addSuccess(RestInstance).addError(TargetFailure)
+  )
+
+/** NDJSON: a `RestEvent` a line; an error that comes in the middle is the last line, in the form of every error. */
+const events = HttpApiGroup.make("events").add(
+  HttpApiEndpoint.get("events", "/v1/events")
+    .setUrlParams(
+      Schema.Struct({
+        /** A handle or an id, also of an instance that is no more. */
+        target: Schema.optional(InstanceTarget),
+        since: Schema.optional(SpokenSince),
+        /** Only events with a greater number. */
+        after: Schema.optional(Schema.NumberFromString.pipe(Schema.int(), Schema.nonNegative())),
+        follow: Schema.optionalWith(Flag, { default: () => false })
+      })
+    )
+    .addSuccess(HttpApiSchema.Text({ contentType: "application/x-ndjson" }))
+    .addError(TargetFailure)
+)
 
 export class RestApi extends HttpApi.make("aegis")
   .add(HttpApiGroup.make("daemon").add(HttpApiEndpoint.get("status", "/v1/status").addSuccess(RestStatus)))
-  .add(instances) {}
-
-/** An instance as REST shows it. */
-export const restInstance = (instance: Instance): RestInstance =>
-  new RestInstance({
-    id: instance.id,
-    handle: instance.handle,
-    state: instance.state,
-    command: instance.command,
-    created_at: secondsOf(instance.createdAt),
-    stopped_at: instance.stoppedAt === undefined ? undefined : secondsOf(instance.stoppedAt),
-    memory_mb: instance.memoryMib,
-    vcpus: instance.vcpus,
-    workspace: instance.workspace,
-    ended: instance.ended
-  })
-
-/** RFC 3339 in UTC with whole seconds (contract S-017). */
-const secondsOf = (time: Instance["createdAt"]) => new Date(time.epochMillis).toISOString().replace(/\.\d+Z$/, "Z")
+  .add(instances)
+  .add(events) {}

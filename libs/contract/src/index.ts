@@ -1,3 +1,5 @@
 export * from "./Rest.ts"
 export * from "./RestError.ts"
+export * from "./RestInstance.ts"
 export * from "./Rpcs.ts"
+export * from "./SpokenTime.ts"

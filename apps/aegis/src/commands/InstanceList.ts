@@ -20,7 +20,7 @@ export const instanceList = Command.make("list", flags, ({ json, running, stoppe
     const aegis = yield* Aegis
     const stdio = yield* Stdio
     const wanted = running ? "running" : stopped ? "stopped" : undefined
-    const instances = (yield* aegis.list).filter(({ state }) => wanted === undefined || state === wanted)
+    const instances = yield* wanted === undefined ? aegis.list : aegis.listIn([wanted])
     yield* stdio.print(json ? jsonDocument(instances.map(instanceJson)) : instanceTable(instances))
   }).pipe(Effect.provide(Aegis.layer), untilSignal)
 )

@@ -5,7 +5,8 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { activeRootfs, type RootfsRecord, variant } from "../BaseRootfs.ts"
+import { rootfsVariants } from "@aegis/domain"
+import { activeRootfs, type RootfsRecord } from "../BaseRootfs.ts"
 import { escapeLine } from "../Escape.ts"
 import { jsonDocument } from "../Instances.ts"
 import { untilSignal } from "../Signals.ts"
@@ -21,15 +22,18 @@ interface Row {
 /** The variants that can be made, and the active one even where it is none of them. */
 export const rootfsRows = (active: Option.Option<RootfsRecord>): ReadonlyArray<Row> => {
   const record = Option.getOrUndefined(active)
-  const known: Row = {
-    variant: variant.name,
-    active: record?.variant === variant.name,
-    about: variant.about,
-    record: record?.variant === variant.name ? record : undefined
-  }
-  return record === undefined || known.active
-    ? [known]
-    : [known, { variant: record.variant, active: true, about: record.source, record }]
+  const known = rootfsVariants.map(({ about, image, name }): Row => {
+    const active = record?.variant === name
+    return {
+      variant: name,
+      active,
+      about: image === undefined ? about : `${about} (${image})`,
+      record: active ? record : undefined
+    }
+  })
+  return record === undefined || known.some(({ active }) => active)
+    ? known
+    : [...known, { variant: record.variant, active: true, about: record.source, record }]
 }
 
 const table = (rows: ReadonlyArray<Row>) =>
@@ -55,5 +59,3 @@ export const rootfsList = Command.make("list", { json: Options.boolean("json") }
     yield* stdio.print(json ? jsonDocument(document) : `${table(rows)}\n`)
   }).pipe(untilSignal)
 )
-
-export const rootfs = Command.make("rootfs").pipe(Command.withSubcommands([rootfsList]))

@@ -2,33 +2,16 @@
  * A daemon without guests, for tests of the CLI as a process: the real contract on a real socket, with commands that act out what
  * a guest may do. Its words are those of the tests: `exit 3`, `print TEXT`, `cat`, `flood BYTES`, `sleep`, `die`, …
  */
-import { AegisRpcs } from "@aegis/contract"
+import { AegisRpcs, AuditVerdict } from "@aegis/contract"
 import {
   BackendVerdict,
-  BootFailed,
   Capabilities,
-  ChannelLost,
-  CommandNotStarted,
-  Created,
   DaemonStatus,
+  DaemonStarted,
   daemonPidFile,
   daemonSocket,
-  Ended,
-  type EndReason,
-  Exited,
-  Instance,
-  InstanceId,
-  type InstanceSpec,
-  NotFound,
-  Output,
   ProbeAttempt,
-  type RunEvent,
-  Signaled,
-  Started,
-  type StartError,
-  Stopped,
-  version,
-  VmDied
+  version
 } from "@aegis/domain"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -36,81 +19,19 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import * as DateTime from "effect/DateTime"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import * as Mailbox from "effect/Mailbox"
 import * as Stream from "effect/Stream"
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
 import * as net from "node:net"
+import { allGuests, find, watch } from "./Guests.ts"
+import { eventsOf, record } from "./Journal.ts"
+import { pause, prune, remove, restart, resume, run, start, stop, wait } from "./Lifecycle.ts"
 
 const home = process.env["AEGIS_HOME"] ?? "/nowhere"
 const socket = daemonSocket(home, { uid: process.getuid?.() ?? 0, runtimeDir: process.env["XDG_RUNTIME_DIR"] })
-
-interface Live {
-  readonly instance: Instance
-  readonly input: Mailbox.Mailbox<Uint8Array>
-  readonly deleted: Deferred.Deferred<void>
-}
-const live = new Map<string, Live>()
-let next = 1_000_000_000_000_000_000n
-
-const text = (words: string, stream: "stdout" | "stderr" = "stdout") =>
-  new Output({ stream, bytes: new TextEncoder().encode(words) })
-
-/** What the guest does and how it ends. */
-const play = (spec: InstanceSpec, guest: Live): Stream.Stream<RunEvent, StartError> => {
-  const [program, word = "", ...more] = spec.command
-  const end = (reason: EndReason, ...before: ReadonlyArray<RunEvent>) =>
-    Stream.make(...before, new Ended({ reason }) as RunEvent)
-  switch (program) {
-    case "print":
-      return end(new Exited({ code: 0 }), text(word), ...(more[0] === undefined ? [] : [text(more[0], "stderr")]))
-    case "bytes":
-      return end(new Exited({ code: 0 }), new Output({ stream: "stdout", bytes: Buffer.from(word, "hex") }))
-    case "exit":
-      return end(new Exited({ code: Number(word) }))
-    case "signal":
-      return end(new Signaled({ signal: Number(word), outOfMemory: more[0] === "oom" }))
-    case "die":
-      return end(new VmDied({ cause: "ended by SIGKILL", consoleTail: "booting\r\nkernel panic \u001b[2J\r\n" }))
-    case "channel":
-      return end(new ChannelLost({ reason: "bad frame" }))
-    case "absent":
-      return Stream.fail(new CommandNotStarted({ program: word, cause: "not-found", reason: "no such file" }))
-    case "broken":
-      return Stream.fail(new BootFailed({ stage: "mount", reason: "r", consoleTail: "c", remedy: "do" }))
-    case "env":
-      return end(new Exited({ code: 0 }), text(JSON.stringify(spec)))
-    case "cat":
-      return Mailbox.toStream(guest.input).pipe(
-        Stream.map((bytes): RunEvent => new Output({ stream: "stdout", bytes })),
-        Stream.concat(end(new Exited({ code: 0 })))
-      )
-    case "flood": {
-      const chunk = new Uint8Array(64 * 1024).map((_, index) => (index * 7) % 251)
-      return Stream.range(1, Number(word) / chunk.length).pipe(
-        Stream.map((): RunEvent => new Output({ stream: "stdout", bytes: chunk })),
-        Stream.rechunk(16),
-        Stream.concat(end(new Exited({ code: 0 })))
-      )
-    }
-    case "yes":
-      return Stream.repeatValue<RunEvent>(text("y\n"))
-    case "stubborn":
-      return Stream.concat(Stream.make<[RunEvent]>(text("sleeping\n")), Stream.never)
-    case "sleep":
-      // Says its last words after it was told to end, as a guest that gets SIGTERM may.
-      return Stream.make<[RunEvent]>(text("sleeping\n")).pipe(
-        Stream.concat(Stream.fromEffect(Effect.as(Deferred.await(guest.deleted), text("bye\n") as RunEvent))),
-        Stream.concat(end(new Stopped()))
-      )
-    default:
-      return Stream.fail(new CommandNotStarted({ program, cause: "failed", reason: "not in the script" }))
-  }
-}
 
 const verdict = new BackendVerdict({
   chosen: { backend: "qemu", accelerator: "tcg" },
@@ -121,34 +42,8 @@ const verdict = new BackendVerdict({
   ]
 })
 
-const find = (target: string) => {
-  const guest = live.get(target) ?? [...live.values()].find(({ instance }) => instance.handle === target)
-  return guest === undefined ? new NotFound({ target }) : Effect.succeed(guest)
-}
-
-const run = (spec: InstanceSpec) =>
-  Stream.unwrapScoped(
-    Effect.gen(function* () {
-      const id = InstanceId.make(`inst-${next++}`)
-      const { command, handle, memoryMib, vcpus } = spec
-      const guest: Live = {
-        instance: new Instance({
-          ...{ id, state: "running", command, memoryMib, vcpus, createdAt: yield* DateTime.now },
-          ...(handle === undefined ? {} : { handle })
-        }),
-        input: yield* Mailbox.make<Uint8Array>(),
-        deleted: yield* Deferred.make<void>()
-      }
-      yield* Effect.acquireRelease(
-        Effect.sync(() => live.set(id, guest)),
-        () => Effect.sync(() => live.delete(id))
-      )
-      return Stream.concat(
-        Stream.make<[RunEvent, RunEvent]>(new Created({ id }), new Started({ bootMillis: 1 })),
-        play(spec, guest)
-      )
-    })
-  )
+const unscripted = Effect.dieMessage("not in the script")
+const unscriptedStream = Stream.dieMessage("not in the script")
 
 const handlers = AegisRpcs.toLayer({
   Status: () =>
@@ -156,7 +51,7 @@ const handlers = AegisRpcs.toLayer({
       DateTime.now,
       (startedAt) =>
         new DaemonStatus({
-          ...{ version, pid: process.pid, startedAt, verdict, instances: live.size },
+          ...{ version, pid: process.pid, startedAt, verdict, instances: allGuests().length },
           capabilities: new Capabilities({ pauseResume: false, bootFromDiskLayers: true })
         })
     ),
@@ -166,17 +61,47 @@ const handlers = AegisRpcs.toLayer({
     Effect.flatMap(find(id), ({ input }) =>
       (bytes.length > 0 ? input.offer(bytes) : Effect.void).pipe(Effect.andThen(end ? input.end : Effect.void))
     ),
-  InstanceList: () => Effect.sync(() => [...live.values()].map(({ instance }) => instance)),
+  InstanceList: ({ states }) =>
+    Effect.sync(() =>
+      allGuests()
+        .map(({ instance }) => instance)
+        .filter(({ state }) => states === undefined || states.includes(state))
+    ),
   InstanceGet: ({ target }) => Effect.map(find(target), ({ instance }) => instance),
-  InstanceDelete: ({ target }) =>
-    Effect.flatMap(find(target), (guest) =>
-      guest.instance.command[0] === "stubborn"
-        ? Effect.never
-        : Effect.andThen(
-            Deferred.succeed(guest.deleted, undefined),
-            Effect.sync(() => live.delete(guest.instance.id))
-          )
-    )
+  InstanceStart: start,
+  InstanceRestart: ({ handle }) => restart(handle),
+  InstanceStop: ({ graceSeconds, target }) => stop(target, graceSeconds),
+  InstancePause: ({ target }) => pause(target),
+  InstanceResume: ({ target }) => resume(target),
+  InstanceDelete: ({ target }) => remove(target),
+  InstancePrune: ({ stoppedForSeconds }) => prune(stoppedForSeconds),
+  InstanceWait: ({ target }) => wait(target),
+  InstanceWatch: () => watch,
+  Events: ({ follow, since, target }) =>
+    target === undefined
+      ? eventsOf({ follow, since, instanceId: undefined })
+      : Stream.unwrap(Effect.map(find(target), ({ instance: { id } }) => eventsOf({ follow, since, instanceId: id }))),
+  Why: ({ target }) =>
+    Effect.map(find(target), ({ instance: { state } }) => [`${target} is ${state}.`, "A guest said \u001b[2J."]),
+  AuditVerify: () =>
+    Effect.succeed(
+      process.env["AEGIS_TEST_AUDIT"] === "broken"
+        ? new AuditVerdict({ events: 2, firstBad: { seq: 3, reason: "its content was changed" } })
+        : new AuditVerdict({ events: 3 })
+    ),
+  ImagePull: () => unscriptedStream,
+  ImageLoad: () => unscriptedStream,
+  ImageList: () => unscripted,
+  ImageInspect: () => unscripted,
+  ImageRemove: () => unscripted,
+  ImagePrune: () => unscripted,
+  RootfsPull: () => unscriptedStream,
+  Logs: () => unscriptedStream,
+  Leave: () =>
+    Effect.sync(() => {
+      writeFileSync(`${home}/left`, "")
+      setTimeout(() => process.kill(process.pid, "SIGTERM"), 20)
+    })
 })
 
 const server = Layer.unwrapScoped(
@@ -218,6 +143,7 @@ const say = (document: object) => process.stdout.write(`${JSON.stringify(documen
 
 const [command] = process.argv.slice(2)
 if (command === "rootfs") {
+  say({ _tag: "RootfsSubstituted", wanted: "python", made: "debian-python", because: "no registry answers" })
   say({ phase: "assemble", fraction: 0.5, detail: "half" })
   if (process.env["AEGIS_TEST_ROOTFS"] === "fails") {
     say({ error: { _tag: "RootfsUnavailable", message: "no mirror answers", remedy: "check the network" } })
@@ -240,6 +166,7 @@ if (command === "rootfs") {
 } else if (process.env["AEGIS_TEST_DAEMON"] === "hangs") {
   setInterval(() => {}, 1000)
 } else {
+  Effect.runSync(record("up", new DaemonStarted({ version, pid: process.pid })))
   Layer.launch(pidFile.pipe(Layer.provide(server), Layer.provide(lock))).pipe(
     Effect.provide(Logger.pretty),
     NodeRuntime.runMain

@@ -1,5 +1,5 @@
 /**
- * From the flags of `aegis run` to what the daemon is asked for.
+ * From the flags of `aegis run` and `aegis instance start` to what the daemon is asked for.
  */
 import {
   Command,
@@ -14,25 +14,39 @@ import {
   WorkspaceName,
   type WorkspaceRequest
 } from "@aegis/domain"
+import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import * as path from "node:path"
 import { UsageError } from "./Errors.ts"
+import { flagValue } from "./FlagValue.ts"
+import { imageText } from "./LocalImage.ts"
+import { textOption, textOptions } from "./Verbatim.ts"
 
-export interface RunFlags {
+/** The flags that describe an instance. */
+export const instanceFlags = {
+  name: Options.optional(textOption("name")),
+  image: Options.optional(textOption("image")),
+  env: textOptions("env"),
+  workspace: Options.optional(textOption("workspace")),
+  memory: Options.optional(textOption("memory")),
+  cpus: Options.optional(textOption("cpus"))
+}
+
+export interface InstanceFlags {
   readonly name: Option.Option<string>
+  readonly image: Option.Option<string>
   readonly env: ReadonlyArray<string>
   readonly workspace: Option.Option<string>
   readonly memory: Option.Option<string>
   readonly cpus: Option.Option<string>
-  readonly interactive: boolean
+  readonly interactive?: boolean
 }
 
-/** @param cwd what a relative workspace is resolved against (S-075); the daemon has a directory of its own. */
-export const runRequest = (
-  flags: RunFlags,
+/** @param cwd what a relative workspace or image is resolved against (S-075); the daemon has a directory of its own. */
+export const instanceRequest = (
+  flags: InstanceFlags,
   argv: ReadonlyArray<string>,
   cwd: string | undefined
 ): Effect.Effect<InstanceSpec, UsageError> =>
@@ -46,20 +60,25 @@ export const runRequest = (
         remedy: "put long data into a file of a workspace, or pass it through standard input (run -i)"
       })
     }
-    const handle = yield* whenGiven(flags.name, (name) => decode(Handle, "--name", name))
+    const handle = yield* whenGiven(flags.name, handleNamed)
+    const image = yield* whenGiven(flags.image, (text) => imageText(text, cwd))
     const memoryMib = yield* whenGiven(flags.memory, (text) => wholeNumber(MemoryMib, "--memory", text))
     const vcpus = yield* whenGiven(flags.cpus, (text) => wholeNumber(VcpuCount, "--cpus", text))
     const workspace = yield* whenGiven(flags.workspace, (text) => workspaceRequest(text, cwd))
     return new InstanceSpec({
       command,
       env,
-      interactive: flags.interactive,
+      interactive: flags.interactive ?? false,
       ...(handle === undefined ? {} : { handle }),
+      ...(image === undefined ? {} : { image }),
       ...(memoryMib === undefined ? {} : { memoryMib }),
       ...(vcpus === undefined ? {} : { vcpus }),
       ...(workspace === undefined ? {} : { workspace })
     })
   })
+
+/** The handle that `--name` gives. */
+export const handleNamed = (name: string): Effect.Effect<Handle, UsageError> => decode(Handle, "--name", name)
 
 const whenGiven = <A>(
   flag: Option.Option<string>,
@@ -67,15 +86,8 @@ const whenGiven = <A>(
 ): Effect.Effect<A | undefined, UsageError> =>
   Option.match(flag, { onNone: () => Effect.succeed(undefined), onSome: read })
 
-/** The value by its schema; the schema's own words where it does not fit. */
 const decode = <A, I>(schema: Schema.Schema<A, I>, what: string, value: unknown): Effect.Effect<A, UsageError> =>
-  Schema.decodeUnknown(schema)(value).pipe(
-    Effect.mapError((error) => {
-      const reason = ParseResult.ArrayFormatter.formatErrorSync(error)[0]?.message ?? "cannot be used"
-      const shown = typeof value === "string" ? `invalid ${what}: ${value} (${reason})` : `invalid ${what}: ${reason}`
-      return new UsageError({ message: shown, remedy: "aegis run --help" })
-    })
-  )
+  flagValue(schema, what, value, "aegis help run, or aegis help instance start")
 
 /** `K=V`: the value may hold further `=` and may be empty, the name may not (S-072, T-6). */
 const variable = (text: string): Effect.Effect<readonly [string, string], UsageError> => {

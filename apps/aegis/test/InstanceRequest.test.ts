@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { type RunFlags, runRequest } from "../src/RunRequest.ts"
+import { type InstanceFlags, instanceRequest } from "../src/InstanceRequest.ts"
 
-const none: RunFlags = {
+const none: InstanceFlags = {
   name: Option.none(),
+  image: Option.none(),
   env: [],
   workspace: Option.none(),
   memory: Option.none(),
@@ -13,19 +14,19 @@ const none: RunFlags = {
 }
 
 const request = (
-  flags: Partial<RunFlags>,
+  flags: Partial<InstanceFlags>,
   argv: ReadonlyArray<string> = ["true"],
   cwd: string | undefined = "/home/me"
-) => runRequest({ ...none, ...flags }, argv, cwd)
+) => instanceRequest({ ...none, ...flags }, argv, cwd)
 
-const refusal = (flags: Partial<RunFlags>, argv?: ReadonlyArray<string>) =>
+const refusal = (flags: Partial<InstanceFlags>, argv?: ReadonlyArray<string>) =>
   Effect.map(Effect.flip(request(flags, argv)), (error) => {
     assert.strictEqual(error._tag, "UsageError")
     assert.isNotEmpty(error.remedy)
     return error.message
   })
 
-describe("runRequest", () => {
+describe("instanceRequest", () => {
   it.effect("D-19 defaults are 512 MiB, one processor and a temporary workspace", () =>
     Effect.gen(function* () {
       const spec = yield* request({})
@@ -88,8 +89,34 @@ describe("runRequest", () => {
         const { workspace } = yield* request({ workspace: Option.some(text) })
         assert.deepStrictEqual({ ...workspace } as object, { _tag: "HostPath", path, readOnly: false })
       }
-      const gone = yield* Effect.flip(runRequest({ ...none, workspace: Option.some("./x") }, ["true"], undefined))
+      const gone = yield* Effect.flip(instanceRequest({ ...none, workspace: Option.some("./x") }, ["true"], undefined))
       assert.include(gone.message, "no longer exists")
+    })
+  )
+
+  it.effect("S-081 T-10 --image is a name that stays as typed, or files with the absolute path they have here", () =>
+    Effect.gen(function* () {
+      const image = (text: string) => Effect.map(request({ image: Option.some(text) }), (spec) => spec.image)
+      for (const [text, sent] of [
+        ["alpine:3.21", "alpine:3.21"],
+        ["ghcr.io/a/b@sha256:" + "0".repeat(64), "ghcr.io/a/b@sha256:" + "0".repeat(64)],
+        ["oci:layout", "oci:/home/me/layout"],
+        ["oci:./layout:latest", "oci:/home/me/layout:latest"],
+        ["oci-archive:../a.tar:v1", "oci-archive:/home/a.tar:v1"],
+        ["docker-archive:a.tar:alpine:3.21", "docker-archive:/home/me/a.tar:alpine:3.21"],
+        ["rootfs:a b:c.tar", "rootfs:/home/me/a b:c.tar"],
+        ["oci:/srv/layout", "oci:/srv/layout"]
+      ] as const) {
+        assert.strictEqual(yield* image(text), sent)
+      }
+      assert.isUndefined((yield* request({})).image)
+      for (const bad of ["UPPER/case", "alpine:", "a//b", "alpine@sha256:123", "oci:", "oci:dir:t ag", "-x"]) {
+        assert.include(yield* refusal({ image: Option.some(bad) }), `invalid --image: ${bad} (`)
+      }
+      const colon = yield* Effect.flip(request({ image: Option.some("oci:dir") }, ["true"], "/home/a:b"))
+      assert.include(colon.message, "holds a colon")
+      const lost = { ...none, image: Option.some("oci:dir") }
+      assert.include((yield* Effect.flip(instanceRequest(lost, ["true"], undefined))).message, "no longer exists")
     })
   )
 

@@ -1,0 +1,62 @@
+/**
+ * The shape of the manual's entries.
+ */
+
+export interface FlagManual {
+  /** The long name with its dashes. */
+  readonly name: `--${string}`
+  readonly short?: `-${string}`
+  /** What its value is called; absent for a switch. */
+  readonly value?: string
+  readonly repeats?: true
+  /** Flags that may not be given with this one. */
+  readonly excludes?: ReadonlyArray<string>
+  readonly about: string
+}
+
+export interface CommandManual {
+  /** The words that name it: `["instance", "list"]`. */
+  readonly path: readonly [string, ...Array<string>]
+  readonly summary: string
+  /** What a command line may hold after the name; what is in brackets may be left out. */
+  readonly positionals: ReadonlyArray<string>
+  /** Whether a guest command follows `--`: always, never, or unless that flag stands alone in its place. */
+  readonly guestCommand: boolean | `--${string}`
+  /** Its exit code is that of a guest's command, and a failure of aegis itself 125 (D-21). */
+  readonly guestExitCode?: true
+  readonly flags: ReadonlyArray<FlagManual>
+  readonly details?: string
+  readonly examples: ReadonlyArray<string>
+}
+
+export interface GroupManual {
+  readonly name: string
+  readonly summary: string
+}
+
+export const target = "HANDLE_OR_ID"
+
+export const json: FlagManual = { name: "--json", about: "Print one JSON document" }
+
+export const jsonLines: FlagManual = { name: "--json", about: "Print one JSON document per line" }
+
+/** What both `run` and `instance start` take to describe an instance. */
+export const instanceFlags: ReadonlyArray<FlagManual> = [
+  { name: "--name", value: "NAME", about: "Handle of the instance" },
+  {
+    name: "--image",
+    value: "IMAGE",
+    about: "Image whose files the guest has, such as alpine:3.21 (default: the base root file system)"
+  },
+  { name: "--env", value: "K=V", repeats: true, about: "Set a variable in the guest" },
+  {
+    name: "--workspace",
+    value: "NAME_OR_PATH[:ro]",
+    about: "Share a named workspace, or a directory, as /workspace; it is kept"
+  },
+  { name: "--memory", value: "MIB", about: "Memory of the guest (default 512)" },
+  { name: "--cpus", value: "N", about: "Virtual processors of the guest (default 1)" }
+]
+
+export const imageSources =
+  "An IMAGE is a name in a registry, or a file of this machine: oci:DIR, oci-archive:FILE, docker-archive:FILE\n(each with :NAME behind it where there are several in it), or rootfs:FILE.tar. Only its files are used."

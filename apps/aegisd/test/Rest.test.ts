@@ -1,0 +1,229 @@
+/**
+ * The REST routes over HTTP on a Unix socket, answered by the real runtime on the simulated backend.
+ */
+import { BackendChoice, VerdictCache } from "@aegis/vm"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { assert, describe, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import { mkdtempSync } from "node:fs"
+import { createServer, request } from "node:http"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { runtime } from "../../../libs/instances/test/runtime.ts"
+import { History } from "../src/History.ts"
+import { rest } from "../src/Rest.ts"
+
+const socket = path.join(mkdtempSync(path.join(tmpdir(), "aegisd-rest-")), "s")
+
+const http = createServer()
+
+const served = HttpLayerRouter.serve(
+  Layer.merge(rest, Layer.scopedDiscard(Effect.addFinalizer(() => Effect.sync(() => http.closeAllConnections())))),
+  { disableLogger: true, disableListenLog: true }
+).pipe(
+  Layer.provide(NodeHttpServer.layer(() => http, { path: socket })),
+  Layer.provide(Layer.provide(BackendChoice.layer([]), VerdictCache.layerNone)),
+  Layer.provide(Layer.provideMerge(History.layer, runtime())),
+  Layer.provide(Logger.minimumLogLevel(LogLevel.Warning))
+)
+
+interface Answer {
+  readonly status: number
+  readonly type: string
+  readonly body: Record<string, unknown>
+  readonly text: string
+}
+
+/** `onText` sees what has come so far and says whether that is enough. */
+const call = (method: string, route: string, payload?: object, onText: (text: string) => boolean = () => false) =>
+  Effect.async<Answer>((resume) => {
+    const asked = request({ socketPath: socket, method, path: route, headers: { "content-type": "application/json" } })
+    asked.on("error", (error) => resume(Effect.die(error)))
+    asked.on("response", (response) => {
+      let text = ""
+      const answer = () => {
+        const type = response.headers["content-type"] ?? ""
+        const body = type.includes("application/json") ? (JSON.parse(text) as Record<string, unknown>) : {}
+        resume(Effect.succeed({ status: response.statusCode ?? 0, type, body, text }))
+      }
+      response.on("data", (bytes: Buffer) => {
+        text += bytes.toString()
+        if (!onText(text)) return
+        answer()
+        asked.destroy()
+      })
+      response.on("end", answer)
+    })
+    asked.end(payload === undefined ? undefined : JSON.stringify(payload))
+  })
+
+const create = (payload: object) => call("POST", "/v1/instances", payload)
+
+const stateOf = (target: string) => Effect.map(call("GET", `/v1/instances/${target}`), ({ body }) => body["state"])
+
+const inState = (target: string, state: string): Effect.Effect<void> =>
+  Effect.flatMap(stateOf(target), (seen) =>
+    seen === state ? Effect.void : Effect.andThen(Effect.sleep("10 millis"), inState(target, state))
+  )
+
+describe("REST", () => {
+  layer(served, { excludeTestServices: true })((it) => {
+    it.effect("S-083 S-087 S-088 D-23 create answers 201, a restart 200, one that runs 409", () =>
+      Effect.gen(function* () {
+        const made = yield* create({ handle: "Web", command: ["sleep"], memory_mb: 128 })
+        assert.strictEqual(made.status, 201, made.text)
+        assert.deepInclude(made.body, { state: "starting", handle: "web", command: ["sleep"], memory_mb: 128 })
+        yield* inState("web", "running")
+        for (const payload of [{ handle: "web" }, { handle: "web", command: ["exit", "0"] }]) {
+          const taken = yield* create(payload)
+          assert.strictEqual(taken.status, 409)
+          assert.strictEqual(taken.body["error"], 'instance "web" is running')
+          assert.include(["StateConflict", "HandleTaken"], taken.body["code"])
+          assert.isString(taken.body["remedy"])
+        }
+        assert.deepStrictEqual((yield* call("POST", "/v1/instances/web/stop")).body, { status: "stopped" })
+        const again = yield* create({ handle: "web" })
+        assert.deepStrictEqual([again.status, again.body["id"]], [200, made.body["id"]])
+        assert.deepStrictEqual(again.body["command"], ["sleep"])
+      })
+    )
+
+    it.effect(
+      "S-084 T-10 neither command nor a known handle is 400 command is required, and a bad image reference is named",
+      () =>
+        Effect.gen(function* () {
+          for (const payload of [{}, { handle: "nobody" }]) {
+            const refused = yield* create(payload)
+            assert.strictEqual(refused.status, 400)
+            assert.match(String(refused.body["error"]), /command is required$/)
+            assert.strictEqual(refused.body["code"], "InvalidArgument")
+          }
+          const bad = yield* create({ command: [] })
+          assert.deepStrictEqual([bad.status, bad.body["code"]], [400, "InvalidArgument"])
+          const image = yield* create({ command: ["exit", "0"], image_ref: "No/Such" })
+          assert.deepStrictEqual([image.status, image.body["code"]], [400, "ImageRefInvalid"])
+        })
+    )
+
+    it.effect("S-098 U-003 list filters by state, with the original's field names", () =>
+      Effect.gen(function* () {
+        yield* create({ handle: "done", command: ["exit", "3"] })
+        yield* inState("done", "stopped")
+        const stopped = JSON.parse((yield* call("GET", "/v1/instances?state=stopped")).text) as ReadonlyArray<object>
+        assert.isTrue(stopped.every((one) => "state" in one && one.state === "stopped"))
+        const done = stopped.find((one) => "handle" in one && one.handle === "done") ?? {}
+        for (const name of ["id", "created_at", "last_active_at", "stopped_at", "ended"]) assert.property(done, name)
+        assert.strictEqual((yield* call("GET", "/v1/instances?state=busy")).status, 400)
+      })
+    )
+
+    it.effect("S-120 S-109 U-006 U-007 every action takes handle or id, and an unknown one is 404", () =>
+      Effect.gen(function* () {
+        const made = yield* create({ handle: "turns", command: ["sleep"] })
+        yield* inState("turns", "running")
+        const id = String(made.body["id"])
+        assert.deepStrictEqual((yield* call("POST", `/v1/instances/${id}/pause`)).body, { status: "paused" })
+        assert.strictEqual(yield* stateOf("turns"), "paused")
+        const twice = yield* call("POST", "/v1/instances/turns/pause")
+        assert.deepStrictEqual([twice.status, twice.body["error"]], [409, 'instance "turns" is paused'])
+        assert.deepStrictEqual((yield* call("POST", "/v1/instances/turns/resume")).body, { status: "running" })
+        for (let times = 0; times < 2; times++) {
+          const stopped = yield* call("POST", `/v1/instances/${id}/stop?timeout=1s`)
+          assert.deepStrictEqual([stopped.status, stopped.body], [200, { status: "stopped" }])
+        }
+        const started = yield* call("POST", `/v1/instances/${id}/start`)
+        assert.deepStrictEqual([started.status, started.body["state"]], [200, "starting"])
+        assert.strictEqual((yield* call("POST", `/v1/instances/turns/stop?timeout=2h`)).status, 400)
+        assert.deepStrictEqual((yield* call("DELETE", "/v1/instances/turns")).body, { status: "deleted" })
+        for (const [method, route] of [
+          ["GET", "turns"],
+          ["DELETE", "turns"],
+          ["POST", "turns/stop"],
+          ["POST", "turns/start"],
+          ["POST", "turns/pause"],
+          ["POST", "turns/resume"],
+          ["GET", "turns/wait"],
+          ["POST", "No%20Such/start"]
+        ] as const) {
+          const gone = yield* call(method, `/v1/instances/${route}`)
+          assert.deepStrictEqual([gone.status, gone.body["code"]], [404, "NotFound"], route)
+        }
+      })
+    )
+
+    it.effect("wait answers when it is stopped, with how it ended", () =>
+      Effect.gen(function* () {
+        yield* create({ handle: "waited", command: ["exit", "7"] })
+        const ended = yield* call("GET", "/v1/instances/waited/wait")
+        assert.strictEqual(ended.status, 200)
+        assert.deepInclude(ended.body, { state: "stopped", ended: { _tag: "Exited", code: 7 } })
+      })
+    )
+
+    it.effect("S-146 D-07 T-20 prune answers how many and which, and refuses what is no duration", () =>
+      Effect.gen(function* () {
+        yield* create({ handle: "old", command: ["exit", "0"] })
+        const { body } = yield* call("GET", "/v1/instances/old/wait")
+        assert.deepStrictEqual((yield* call("POST", "/v1/instances/prune")).body, { pruned: 0, ids: [] })
+        for (const bad of ["7", "-1d", "1e9d", "7%20d", "d", "99999999999d"]) {
+          const refused = yield* call("POST", `/v1/instances/prune?older_than=${bad}`)
+          assert.deepStrictEqual([refused.status, refused.body["code"]], [400, "InvalidArgument"], bad)
+        }
+        yield* Effect.sleep("20 millis")
+        const pruned = yield* call("POST", "/v1/instances/prune?older_than=0h")
+        assert.include(pruned.body["ids"] as ReadonlyArray<unknown>, body["id"])
+        assert.strictEqual(pruned.body["pruned"], (pruned.body["ids"] as ReadonlyArray<unknown>).length)
+        assert.strictEqual((yield* call("GET", "/v1/instances/old")).status, 404)
+      })
+    )
+
+    it.effect("events are NDJSON, of one that is gone too, without values of variables, and follow what comes", () =>
+      Effect.gen(function* () {
+        yield* create({ handle: "noted", command: ["exit", "0"], env: { TOKEN: "s3cret" } })
+        yield* call("GET", "/v1/instances/noted/wait")
+        yield* call("DELETE", "/v1/instances/noted")
+        const told = yield* call("GET", "/v1/events?target=noted")
+        assert.strictEqual(told.status, 200)
+        assert.include(told.type, "application/x-ndjson")
+        assert.notInclude(told.text, "s3cret")
+        const events = told.text
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line) as { readonly data: { readonly _tag: string }; readonly cause: unknown })
+        assert.deepStrictEqual(
+          events.map(({ data }) => data._tag),
+          ["InstanceCreated", "InstanceStarted", "InstanceEnded", "InstanceDeleted"]
+        )
+        assert.deepStrictEqual(events[0]?.cause, { _tag: "Rest", route: "POST /v1/instances" })
+        assert.deepStrictEqual(events[3]?.cause, { _tag: "Rest", route: "DELETE /v1/instances/{id}" })
+        for (const target of ["ghost", "inst-1"]) {
+          assert.strictEqual((yield* call("GET", `/v1/events?target=${target}`)).status, 404)
+        }
+        assert.strictEqual((yield* call("GET", "/v1/events?since=2999-01-01T00:00:00Z")).text, "")
+        assert.strictEqual((yield* call("GET", "/v1/events?since=yesterday")).status, 400)
+        const [followed] = yield* Effect.all(
+          [
+            call("GET", "/v1/events?follow=1", undefined, (text) => text.includes('"handle":"later"')),
+            Effect.delay(create({ handle: "later", command: ["exit", "0"] }), "50 millis")
+          ],
+          { concurrency: 2 }
+        )
+        assert.include(followed.text, "InstanceDeleted")
+      })
+    )
+
+    it.effect("S-120 the routes are described in the OpenAPI document", () =>
+      Effect.gen(function* () {
+        const { body } = yield* call("GET", "/v1/openapi.json")
+        assert.includeMembers(Object.keys(body["paths"] as object), [
+          ...["/v1/instances", "/v1/instances/{id}", "/v1/instances/prune", "/v1/events", "/v1/status"],
+          ...["start", "stop", "pause", "resume", "wait"].map((name) => `/v1/instances/{id}/${name}`)
+        ])
+      })
+    )
+  })
+})

@@ -1,0 +1,81 @@
+/**
+ * What the REST routes can fail with: the domain's errors, each with the status that its class names.
+ */
+import {
+  BackendUnavailable,
+  BootFailed,
+  BootTimeout,
+  CommandNotStarted,
+  DigestMismatch,
+  DiskFull,
+  HandleTaken,
+  ImageInvalid,
+  ImageNotFound,
+  ImageRefInvalid,
+  ImageStoreCorrupt,
+  ImageStoreFailed,
+  ImageTooLarge,
+  InvalidArgument,
+  LogUnavailable,
+  NotFound,
+  PlatformNotFound,
+  PullStalled,
+  RegistryDenied,
+  RegistryProtocol,
+  RegistryUnavailable,
+  ResourcesRefused,
+  RootfsUnavailable,
+  StateConflict,
+  StoreBusy,
+  StoreCorrupt,
+  StoreUnavailable,
+  WorkspaceRefused
+} from "@aegis/domain"
+import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import * as Schema from "effect/Schema"
+import { asRest } from "./RestError.ts"
+
+const failure = <Self extends { readonly _tag: string; readonly message: string; readonly remedy: string }, I>(
+  error: Schema.Schema<Self, I>
+) => asRest(error, HttpApiSchema.getStatusError(error))
+
+/** The journal could not be read or written. */
+export const StoreFailure = Schema.Union(
+  failure(StoreBusy),
+  failure(StoreCorrupt),
+  failure(StoreUnavailable),
+  failure(DiskFull)
+)
+
+/** As `StoreFailure`, or there is no such instance. */
+export const TargetFailure = Schema.Union(failure(NotFound), ...StoreFailure.members)
+
+/** As `TargetFailure`, or the instance is not in a state in which this can be done. */
+export const StateFailure = Schema.Union(failure(StateConflict), ...TargetFailure.members)
+
+/** Everything that a start can fail with. */
+export const StartFailure = Schema.Union(
+  ...StateFailure.members,
+  failure(InvalidArgument),
+  failure(HandleTaken),
+  failure(WorkspaceRefused),
+  failure(RootfsUnavailable),
+  failure(ImageRefInvalid),
+  failure(ImageNotFound),
+  failure(ImageInvalid),
+  failure(ImageTooLarge),
+  failure(ImageStoreCorrupt),
+  failure(ImageStoreFailed),
+  failure(PlatformNotFound),
+  failure(DigestMismatch),
+  failure(PullStalled),
+  failure(RegistryDenied),
+  failure(RegistryProtocol),
+  failure(RegistryUnavailable),
+  failure(BackendUnavailable),
+  failure(BootFailed),
+  failure(BootTimeout),
+  failure(CommandNotStarted),
+  failure(ResourcesRefused),
+  failure(LogUnavailable)
+)

@@ -1,0 +1,83 @@
+/**
+ * Instances and events as REST shows them; the CLI's `--json` has the same form (contract D-17, D-23).
+ */
+import {
+  Command,
+  EndReason,
+  EventCause,
+  EventData,
+  Handle,
+  Instance,
+  InstanceId,
+  InstanceState,
+  type JournalEvent,
+  MemoryMib,
+  VcpuCount
+} from "@aegis/domain"
+import * as DateTime from "effect/DateTime"
+import * as Schema from "effect/Schema"
+
+export class RestInstance extends Schema.Class<RestInstance>("RestInstance")({
+  id: InstanceId,
+  handle: Schema.optional(Handle),
+  state: InstanceState,
+  image_ref: Schema.optional(Schema.String),
+  command: Command,
+  created_at: Schema.String,
+  started_at: Schema.optional(Schema.String),
+  last_active_at: Schema.String,
+  stopped_at: Schema.optional(Schema.String),
+  memory_mb: MemoryMib,
+  vcpus: VcpuCount,
+  /** The real path on the host that the guest sees at /workspace. */
+  workspace: Schema.optional(Schema.String),
+  /** How it came to its end. */
+  ended: Schema.optional(EndReason)
+}) {}
+
+/** An instance as REST shows it. */
+export const restInstance = (instance: Instance): RestInstance =>
+  new RestInstance({
+    id: instance.id,
+    handle: instance.handle,
+    state: instance.state,
+    image_ref: instance.image,
+    command: instance.command,
+    created_at: restTime(instance.createdAt),
+    started_at: instance.startedAt === undefined ? undefined : restTime(instance.startedAt),
+    last_active_at: restTime(instance.lastActiveAt),
+    stopped_at: instance.stoppedAt === undefined ? undefined : restTime(instance.stoppedAt),
+    memory_mb: instance.memoryMib,
+    vcpus: instance.vcpus,
+    workspace: instance.workspace,
+    ended: instance.ended
+  })
+
+/** RFC 3339 in UTC with whole seconds (contract S-017). */
+export const restTime = (time: DateTime.Utc): string => DateTime.formatIso(time).replace(/\.\d+Z$/, "Z")
+
+/** One row of the journal; `at` is RFC 3339 in UTC with milliseconds. */
+export class RestEvent extends Schema.Class<RestEvent>("RestEvent")({
+  seq: Schema.Int,
+  at: Schema.String,
+  /** Absent for what the daemon does for all of them. */
+  instance_id: Schema.optional(InstanceId),
+  /** Who asked for it. */
+  cause: EventCause,
+  /** What happened; the values of an environment are blanked out. */
+  data: EventData,
+  previous_hash: Schema.String,
+  hash: Schema.String
+}) {}
+
+/** An event as REST shows it. */
+export const restEvent = (event: JournalEvent): RestEvent =>
+  new RestEvent({
+    seq: event.seq,
+    at: DateTime.formatIso(event.at),
+    instance_id: event.instanceId,
+    cause: event.cause,
+    data: event.data,
+    previous_hash: event.previousHash,
+    hash: event.hash
+  })
