@@ -142,21 +142,27 @@ export class Product {
 
   /** The command lines of living processes that mention this home, without the daemon and the CLI. */
   helpers(): ReadonlyArray<string> {
+    return this.#processes().map(({ line }) => line)
+  }
+
+  #processes(): ReadonlyArray<{ readonly pid: number; readonly line: string }> {
     return readdirSync("/proc")
       .filter((name) => /^\d+$/.test(name))
       .map((pid) => {
         try {
-          return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")
+          return { pid: Number(pid), line: readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ") }
         } catch {
-          return ""
+          return { pid: 0, line: "" }
         }
       })
-      .filter((line) => line.includes(`${this.home}/data/`))
+      .filter(({ line }) => line.includes(`${this.home}/data/`))
   }
 
-  /** Ends the daemon, however, and removes the home. */
+  /** Ends the daemon and all that runs for it, however, and removes the home. */
   async remove(): Promise<void> {
     await this.run(["down"])
+    // A daemon that a test has killed has left its guests running, for the next one.
+    for (const { pid } of this.#processes()) process.kill(pid, "SIGKILL")
     rmSync(this.home, { recursive: true, force: true })
   }
 }

@@ -1,0 +1,199 @@
+import { execFileSync } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { imageLayout, ImageRegistry, layerDigests, tool } from "../product/ImageRegistry.ts"
+import { buildCache, Product, until } from "../product/Product.ts"
+
+/** busybox and the commands that the tests use. */
+const busyboxTree = (root: string) => {
+  mkdirSync(path.join(root, "bin"), { recursive: true })
+  copyFileSync("/bin/busybox", path.join(root, "bin/busybox"))
+  for (const applet of ["sh", "cat", "ls", "echo", "stat", "uname"]) {
+    symlinkSync("busybox", path.join(root, "bin", applet))
+  }
+}
+
+describe("aegis run --image, against real registries and a real guest", () => {
+  const scratch = mkdtempSync(path.join(tmpdir(), "aegis-images-"))
+  const layout = path.join(scratch, "layout")
+  let aegis: Product
+  let registry: ImageRegistry
+
+  beforeAll(async () => {
+    const [base, second] = [path.join(scratch, "base"), path.join(scratch, "second")]
+    busyboxTree(base)
+    mkdirSync(path.join(base, "etc"))
+    writeFileSync(path.join(base, "etc/version"), "1\n")
+    mkdirSync(path.join(second, "etc"), { recursive: true })
+    writeFileSync(path.join(second, "etc/version"), "2\n")
+    imageLayout(layout, [base, second])
+    registry = await ImageRegistry.start()
+    registry.push(layout, "tools/busybox:1")
+    registry.push(layout, "library/mirrored:1")
+    aegis = await Product.make()
+    const up = await aegis.run(["up"])
+    assert.strictEqual(up.code, 0, up.stderr)
+  }, 240_000)
+  afterAll(async () => {
+    await aegis.remove()
+    await registry.stop()
+    rmSync(scratch, { recursive: true, force: true })
+  })
+
+  const version = async (image: string) => {
+    const done = await aegis.run(["run", "--image", image, "--", "cat", "/etc/version"])
+    return [done.code, done.stdout, done.stderr.replace(/^(Resolving|Downloading|Building|Pulled).*\n/gm, "")]
+  }
+  const good = [0, "2\n", ""]
+
+  it("an image of a registry runs, the upper layer over the lower one", async () => {
+    assert.deepStrictEqual(await version(`${registry.host}/tools/busybox:1`), good)
+  })
+
+  it("D-12 T-112 what was pulled once starts again without asking anybody", async () => {
+    const before = registry.requests().length
+    assert.deepStrictEqual(await version(`${registry.host}/tools/busybox:1`), good)
+    assert.strictEqual(registry.requests().length, before)
+  })
+
+  it("an image of a configured mirror runs under its own name", async () => {
+    writeFileSync(
+      path.join(aegis.home, "registries.json"),
+      JSON.stringify({ mirrors: { "docker.io": [`http://${registry.host}`] } })
+    )
+    assert.deepStrictEqual(await version("mirrored:1"), good)
+  })
+
+  it("local sources run: an image layout, its archive, what docker save writes, a bare root file system", async () => {
+    const file = (name: string) => path.join(scratch, name)
+    tool("skopeo", "--insecure-policy", "copy", `oci:${layout}:1`, `oci-archive:${file("oci.tar")}:1`)
+    tool("skopeo", "--insecure-policy", "copy", `oci:${layout}:1`, `docker-archive:${file("docker.tar")}:tools:1`)
+    execFileSync("tar", ["-C", path.join(scratch, "base"), "-cf", file("root.tar"), "."])
+    assert.deepStrictEqual(await version(`oci:${layout}:1`), good)
+    assert.deepStrictEqual(await version(`oci-archive:${file("oci.tar")}`), good)
+    assert.deepStrictEqual(await version(`docker-archive:${file("docker.tar")}`), good)
+    assert.deepStrictEqual(await version(`rootfs:${file("root.tar")}`), [0, "1\n", ""])
+  })
+
+  it("T-80 an image whose mount points are symlinks to the host's files is refused, and the host is untouched", async () => {
+    const [evil, marker] = [path.join(scratch, "evil"), path.join(scratch, "marker")]
+    busyboxTree(evil)
+    writeFileSync(marker, "mine")
+    symlinkSync(scratch, path.join(evil, "workspace"))
+    symlinkSync("/etc", path.join(evil, "proc"))
+    imageLayout(path.join(scratch, "evil-layout"), [evil])
+    const done = await aegis.run(["run", "--image", `oci:${path.join(scratch, "evil-layout")}:1`, "--", "echo", "in"])
+    assert.deepStrictEqual([done.code, done.stdout], [125, ""])
+    assert.match(done.stderr, /error: the guest did not start \(mount\).*\n {2}try: /)
+    assert.strictEqual(readFileSync(marker, "utf8"), "mine")
+  })
+
+  it("a name that nobody has is told apart from a registry that is not there", async () => {
+    const run = (image: string) => aegis.run(["run", "--image", image, "--", "true"])
+    const absent = await run(`${registry.host}/tools/nothing:1`)
+    assert.strictEqual(absent.code, 125)
+    assert.match(absent.stderr, /^error: image \S+: \S+ has no such image or tag \(404\)\n {2}try: /m)
+    const unreachable = await run("127.0.0.1:1/tools/busybox:1")
+    assert.match(unreachable.stderr, /^error: registry 127\.0\.0\.1:1 cannot be used: .*\n {2}try: /m)
+    assert.strictEqual((await aegis.run(["instance", "list"])).stdout, "No instances\n")
+  })
+
+  it("T-85 a pull that kill -9 of the daemon cut short downloads only what is missing when it is repeated", async () => {
+    const layers = Array.from({ length: 4 }, (_, i) => path.join(scratch, `random-${i}`))
+    for (const layer of layers) {
+      mkdirSync(layer)
+      writeFileSync(path.join(layer, path.basename(layer)), randomBytes(12_000_000))
+    }
+    const many = path.join(scratch, "many")
+    imageLayout(many, layers)
+    registry.push(many, "tools/many:1")
+    const before = registry.requests().length
+    const first = aegis.start(["image", "pull", `${registry.host}/tools/many:1`])
+    const blobs = path.join(aegis.home, "data/images/blobs/sha256")
+    const digests = layerDigests(many)
+    const present = () => digests.filter((digest) => existsSync(path.join(blobs, digest.slice(7))))
+    await until("one layer is there", () => present().length > 0)
+    process.kill(aegis.daemonPid, "SIGKILL")
+    await first.ended
+    const kept = present()
+    assert.strictEqual((await aegis.run(["up"])).code, 0)
+    const between = registry.requests().length
+    const again = await aegis.run(["image", "pull", `${registry.host}/tools/many:1`])
+    assert.strictEqual(again.code, 0, again.stderr)
+    assert.isAbove(between, before)
+    const asked = registry.requests().slice(between)
+    for (const digest of kept)
+      assert.isFalse(
+        asked.some((request) => request.includes(digest)),
+        digest
+      )
+    assert.deepStrictEqual(
+      readdirSync(blobs).filter((name) => name.endsWith(".part")),
+      []
+    )
+    assert.match((await aegis.run(["image", "list"])).stdout, /tools\/many/)
+  })
+
+  it("skopeo reads the store", () => {
+    const store = path.join(aegis.home, "data/images")
+    const seen = JSON.parse(tool("skopeo", "inspect", `oci:${store}:${registry.host}/tools/busybox:1`))
+    assert.deepStrictEqual(seen.Layers, layerDigests(layout))
+  })
+})
+
+describe("aegis up with a registry for its base", () => {
+  it("S-036 S-191 S-193 S-195 S-196 D-11 the default base comes from the configured mirror, and python runs in it; another is pulled in one step", async () => {
+    const scratch = mkdtempSync(path.join(tmpdir(), "aegis-base-"))
+    const registry = await ImageRegistry.start()
+    const aegis = Product.empty()
+    try {
+      // An image that carries Python: the base that this host has assembled, packed as one.
+      const tree = path.join(scratch, "tree")
+      mkdirSync(tree)
+      tool("debugfs", "-R", `rdump / ${tree}`, path.join(buildCache, "test-home/base-rootfs/rootfs.ext4"))
+      imageLayout(path.join(scratch, "layout"), [tree])
+      registry.push(path.join(scratch, "layout"), "library/python:3.12-alpine")
+      writeFileSync(
+        path.join(aegis.home, "registries.json"),
+        JSON.stringify({ mirrors: { "docker.io": [`http://${registry.host}`] } })
+      )
+      const up = await aegis.run(["up"])
+      assert.strictEqual(up.code, 0, up.stderr)
+      const done = await aegis.run(["run", "--", "python3", "-c", "print(6*7)"])
+      assert.deepStrictEqual([done.code, done.stdout], [0, "42\n"], done.stderr)
+      const record = () => JSON.parse(readFileSync(path.join(aegis.home, "base-rootfs/rootfs.json"), "utf8"))
+      assert.deepInclude(record(), { variant: "python", source: "docker.io/library/python:3.12-alpine" })
+
+      // One that nobody has leaves the old one; the guest that comes next boots from it.
+      const absent = await aegis.run(["rootfs", "pull", "alpine"])
+      assert.deepStrictEqual([absent.code, absent.stdout], [1, ""])
+      assert.match(absent.stderr, /^error: base root file system alpine: /m)
+      assert.strictEqual(record().variant, "python")
+      const small = path.join(scratch, "small")
+      busyboxTree(small)
+      imageLayout(path.join(scratch, "small-layout"), [small])
+      registry.push(path.join(scratch, "small-layout"), "library/alpine:3.21")
+      const pulled = await aegis.run(["rootfs", "pull", "alpine"])
+      assert.deepStrictEqual([pulled.code, pulled.stdout], [0, "Base root file system: alpine\n"], pulled.stderr)
+      assert.match((await aegis.run(["rootfs", "list"])).stdout, /^\* alpine /m)
+      assert.strictEqual((await aegis.run(["run", "--", "cat", "/usr/bin/python3"])).code, 1)
+    } finally {
+      await aegis.remove()
+      await registry.stop()
+      rmSync(scratch, { recursive: true, force: true })
+    }
+  }, 240_000)
+})
