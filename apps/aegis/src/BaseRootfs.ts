@@ -2,19 +2,19 @@
  * The base root file system, as far as the CLI knows of it: its record, and the daemon program that makes one.
  */
 import { AegisHome } from "@aegis/client"
-import { RootfsSubstituted } from "@aegis/domain"
+import { RootfsSubstituted, rootfsVariants } from "@aegis/domain"
 import * as FileSystem from "@effect/platform/FileSystem"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { clearLine } from "./BootProgress.ts"
 import { Caller, downloadEnvironment } from "./Caller.ts"
 import { lines } from "./ChildProgram.ts"
 import { escapeLine } from "./Escape.ts"
 import { RootfsFailed } from "./Errors.ts"
+import { progressLine, type Step } from "./ProgressLine.ts"
+import { building, percent } from "./PullText.ts"
 import { Stdio } from "./Stdio.ts"
 
 /** `rootfs.json`: what the active variant is (D-11). */
@@ -51,18 +51,27 @@ const Failed = Schema.Struct({
 })
 const decodeLine = Schema.decodeEither(Schema.parseJson(Schema.Union(Progress, Failed, RootfsSubstituted)))
 
-/** Shows what is done on standard error: one line that changes on a terminal, one for each phase elsewhere. */
-export const progressDisplay = (stdio: Context.Tag.Service<typeof Stdio>) => {
-  let phase = ""
-  const show = (progress: Progress) => {
-    const begun = progress.phase !== phase
-    phase = progress.phase
-    const percent = progress.fraction === undefined ? "" : ` ${Math.floor(progress.fraction * 100)} %`
-    const text = escapeLine(`${progress.phase}${percent}${progress.detail === undefined ? "" : `: ${progress.detail}`}`)
-    if (stdio.isTerminal) return stdio.note(`${clearLine}  ${text.slice(0, 76)}`)
-    return begun ? stdio.note(`  ${text}\n`) : Effect.void
-  }
-  return { show, clear: stdio.isTerminal ? stdio.note(clearLine) : Effect.void }
+/** `python, the default, from docker.io/library/python:3.12-alpine` */
+const standard = rootfsVariants
+  .slice(0, 1)
+  .map(({ image, name }) => `${name}, the default${image === undefined ? "" : `, from ${image}`}`)
+  .join()
+
+/** A step of making a base root file system, in words. */
+export const rootfsText = ({ detail, fraction, phase }: Progress): Step => {
+  const words = phaseWords[phase] ?? escapeLine(phase)
+  const figures = `${fraction === undefined || phase === "done" ? "" : ` ${percent(fraction)}`}`
+  const text = `${words}${figures}${detail === undefined ? "" : `: ${escapeLine(detail)}`}`
+  // What was looked for and what came of it stay true; figures of the moment do not.
+  return { phase: phase === "resolving" || phase === "done" ? text : words, text }
+}
+
+const phaseWords: Readonly<Record<string, string>> = {
+  resolving: "Resolving",
+  downloading: "Downloading",
+  packages: "Getting packages",
+  disk: building,
+  done: "Done"
 }
 
 /**
@@ -73,29 +82,29 @@ export const ensureRootfs = (daemon: string): Effect.Effect<void, RootfsFailed, 
   Effect.gen(function* () {
     const caller = yield* Caller
     const stdio = yield* Stdio
-    yield* stdio.note("No base root file system yet: getting the default one, python.\n")
+    yield* stdio.note(`No base root file system yet: making ${standard}\n`)
     let failure: typeof Failed.Type.error | undefined
-    const display = progressDisplay(stdio)
+    const line = yield* progressLine
     const substituted = ({ because, made, wanted }: RootfsSubstituted) =>
       Effect.zipRight(
-        display.clear,
+        line.clear,
         stdio.note(
-          `${wanted} cannot be had: ${escapeLine(because)}.\nMaking ${made} from Debian's packages instead; aegis rootfs pull ${wanted} gets the other one later.\n`
+          `${wanted} cannot be had: ${escapeLine(because)}; making ${made} from Debian's packages instead (aegis rootfs pull ${wanted} replaces it later)\n`
         )
       )
     yield* lines(daemon, ["rootfs", "ensure"], downloadEnvironment(caller.env)).pipe(
-      Stream.runForEach((line) =>
-        Either.match(decodeLine(line), {
+      Stream.runForEach((text) =>
+        Either.match(decodeLine(text), {
           onLeft: () => Effect.void,
           onRight: (told) => {
-            if ("phase" in told) return display.show(told)
+            if ("phase" in told) return line.show(rootfsText(told))
             if ("because" in told) return substituted(told)
             failure = told.error
             return Effect.void
           }
         })
       ),
-      Effect.ensuring(display.clear),
+      Effect.ensuring(line.clear),
       Effect.mapError(
         (ended) =>
           new RootfsFailed({

@@ -4,39 +4,47 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import { clearLine, progressLine, type Step } from "./ProgressLine.ts"
 import { Stdio } from "./Stdio.ts"
 
 /** A start that is done by then shows nothing. */
 const patience = "400 millis"
 
-export const clearLine = "\r\u001b[K"
-
-export const booting = "Starting the guest"
+const booting = "Starting the guest"
 
 export interface BootProgress {
-  /** What is being done from now on, instead of the guest's start. */
-  readonly say: (what: string) => Effect.Effect<void>
+  /** What is being done from now on; the guest's start again where it is nothing. */
+  readonly say: (step: Step | undefined) => Effect.Effect<void>
   /** Takes the line away, and keeps it away. Costs nothing when it is called again. */
   readonly clear: Effect.Effect<void>
 }
 
-/** Shows that a guest is starting, or what comes before that, on a terminal only, until `clear` or the end of the scope. */
+/**
+ * Shows on a terminal that a guest is starting, or what comes before that, until `clear` or the end of the scope. Elsewhere only what
+ * comes before it is told, a line for each phase.
+ */
 export const bootProgress: Effect.Effect<BootProgress, never, Stdio | Scope.Scope> = Effect.gen(function* () {
   const stdio = yield* Stdio
-  if (!stdio.isTerminal) return { say: () => Effect.void, clear: Effect.void }
+  if (!stdio.isTerminal) {
+    const { show } = yield* progressLine
+    return { say: (step) => (step === undefined ? Effect.void : show(step)), clear: Effect.void }
+  }
   let shown = false
   let cleared = false
   let what = booting
   let elapsed = 0
-  const draw = Effect.suspend(() => stdio.note(`${clearLine}${what}...${elapsed === 0 ? "" : ` ${elapsed} s`}`))
+  const draw = Effect.suspend(() =>
+    stdio.note(`${clearLine}${what.slice(0, 66)}...${elapsed === 0 ? "" : ` ${elapsed} s`}`)
+  )
   const show = (seconds: number) =>
     Effect.suspend(() => {
       shown = true
       elapsed = seconds
       return draw
     })
-  const say = (words: string) =>
+  const say = (step: Step | undefined) =>
     Effect.suspend(() => {
+      const words = step?.text ?? booting
       if (words === what) return Effect.void
       what = words
       return shown && !cleared ? draw : Effect.void

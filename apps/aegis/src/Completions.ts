@@ -9,9 +9,13 @@ const topWords = () => [...new Set([...commands.map(({ path }) => path[0]), ...g
 const flagNames = (command: CommandManual) =>
   command.flags.flatMap((flag) => (flag.short === undefined ? [flag.name] : [flag.name, flag.short])).concat("--help")
 
-/** The words of a fixed choice such as `bash|zsh|fish`. */
-const choices = (command: CommandManual) =>
-  command.positionals.flatMap((positional) => (positional.includes("|") ? positional.split("|") : []))
+/** The words of a fixed choice such as `bash|zsh|fish`, in brackets where it may be left out. */
+const choicesOf = (value = "") => (value.includes("|") ? value.replace(/^\[|\]$/g, "").split("|") : [])
+
+const choices = (command: CommandManual) => command.positionals.flatMap(choicesOf)
+
+/** The flags whose value is such a choice. */
+const choosing = () => commands.flatMap(withValue).filter((flag) => choicesOf(flag.value).length > 0)
 
 const withValue = (command: CommandManual) => command.flags.filter((flag) => flag.value !== undefined)
 
@@ -30,7 +34,13 @@ const bash = () => {
   )
   const valued = commands.flatMap(withValue)
   const paths = valued.filter((flag) => isPath(flag.value)).map((flag) => flag.name)
-  const others = valued.filter((flag) => !isPath(flag.value)).map((flag) => flag.name)
+  const others = valued
+    .filter((flag) => !isPath(flag.value) && choicesOf(flag.value).length === 0)
+    .map((flag) => flag.name)
+  const chosen = choosing().map(
+    ({ name, value }) =>
+      `\n    ${name}) COMPREPLY=($(compgen -W "${choicesOf(value).join(" ")}" -- "$current")); return ;;`
+  )
   return `# aegis completion for bash: source <(aegis completions bash)
 _aegis() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" words="" command="" index
@@ -41,7 +51,7 @@ _aegis() {
     fi
   done
   case "$previous" in
-    ${paths.join("|")}) COMPREPLY=($(compgen -d -- "$current")); return ;;
+    ${paths.join("|")}) COMPREPLY=($(compgen -d -- "$current")); return ;;${chosen.join("")}
     ${others.join("|")}) return ;;
   esac
   command="\${COMP_WORDS[1]}"
@@ -102,7 +112,9 @@ _aegis() {
       .filter((flag) => isPath(flag.value))
       .map((flag) => flag.name)
       .join("|")}) _files -/; return ;;
-  esac
+${choosing()
+  .map(({ name, value }) => `    ${name}) compadd ${choicesOf(value).join(" ")}; return ;;\n`)
+  .join("")}  esac
   case "$command" in
     ${groups.map(({ name }) => name).join("|")}) (( CURRENT > 3 )) && command="$command \${words[3]}" ;;
   esac
@@ -120,6 +132,10 @@ if [[ "\${funcstack[1]}" == _aegis ]]; then _aegis "$@"; else compdef _aegis aeg
 }
 
 const fish = () => {
+  const given = (value: string) => {
+    const words = choicesOf(value)
+    return words.length === 0 ? "" : ` -a ${quote(words.join(" "))}`
+  }
   const lines = ["# aegis completion for fish: aegis completions fish | source", "complete -c aegis -f"]
   const first = (name: string, about: string) =>
     lines.push(`complete -c aegis -n __fish_use_subcommand -a ${name} -d ${quote(about)}`)
@@ -137,7 +153,7 @@ const fish = () => {
     for (const choice of choices(command)) lines.push(`complete -c aegis -n ${when} -a ${choice}`)
     for (const flag of command.flags) {
       const short = flag.short === undefined ? "" : ` -s ${flag.short.slice(1)}`
-      const value = flag.value === undefined ? "" : isPath(flag.value) ? " -r -F" : " -x"
+      const value = flag.value === undefined ? "" : isPath(flag.value) ? " -r -F" : ` -x${given(flag.value)}`
       lines.push(`complete -c aegis -n ${when} -l ${flag.name.slice(2)}${short}${value} -d ${quote(flag.about)}`)
     }
   }

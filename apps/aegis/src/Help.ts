@@ -51,6 +51,7 @@ export const topLevelHelp = (): string => {
     "  aegis run --workspace . -- python app.py",
     "  aegis instance start --name web -- python3 -m http.server 80",
     "  aegis instance list",
+    "  aegis logs web --follow",
     "",
     "aegis help COMMAND tells more about a command."
   )

@@ -61,7 +61,7 @@ export const instanceRequest = (
       })
     }
     const handle = yield* whenGiven(flags.name, handleNamed)
-    const image = yield* whenGiven(flags.image, (text) => imageText(text, cwd))
+    const image = yield* whenGiven(flags.image, (text) => imageText(text, cwd, "--image"))
     const memoryMib = yield* whenGiven(flags.memory, (text) => wholeNumber(MemoryMib, "--memory", text))
     const vcpus = yield* whenGiven(flags.cpus, (text) => wholeNumber(VcpuCount, "--cpus", text))
     const workspace = yield* whenGiven(flags.workspace, (text) => workspaceRequest(text, cwd))

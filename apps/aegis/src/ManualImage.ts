@@ -15,7 +15,7 @@ export const imageCommands: ReadonlyArray<CommandManual> = [
       { name: "--follow", short: "-f", about: "Go on with what comes, until the instance is deleted or Ctrl+C" },
       { name: "--tail", value: "N", about: "Only the last N lines of what is stored" },
       { name: "--since", value: "TIME", about: "Only from then on: 10m, 2h, 7d ago, or 2026-02-19T10:30:00Z" },
-      { name: "--source", value: "SOURCE", repeats: true, about: "Only from primary, exec or system" },
+      { name: "--source", value: "primary|exec|system", repeats: true, about: "Only what that source wrote" },
       { name: "--exec", value: "ID", about: "Only from this exec" },
       { name: "--grep", value: "RE", about: "Only lines that match this regular expression" },
       { name: "--timestamps", about: "The time before each line" },
@@ -39,7 +39,7 @@ export const imageCommands: ReadonlyArray<CommandManual> = [
     positionals: [image],
     guestCommand: false,
     flags: [{ name: "--refresh", about: "Ask the registry again, also when the image is here" }, json],
-    details: `An image is pulled once; from then on it starts without a network. ${imageSources}\n\nMirrors, registries without TLS and token servers are named in ~/.aegis/registries.json; logins are those of docker and podman.`,
+    details: `An image is pulled once; from then on it starts without a network.\n\n${imageSources}\n\nMirrors, registries without TLS and token servers are named in ~/.aegis/registries.json; logins\nare those of docker and podman.`,
     examples: ["aegis image pull alpine:3.21", "aegis image pull --refresh ghcr.io/org/tool:latest"]
   },
   {
@@ -81,10 +81,11 @@ export const imageCommands: ReadonlyArray<CommandManual> = [
   {
     path: ["rootfs", "pull"],
     summary: "Get a variant of the base root file system and make it the active one",
-    positionals: ["[VARIANT]"],
+    positionals: ["[python|alpine|node|debian-python]"],
     guestCommand: false,
     flags: [json],
-    details: "Instances that are started from then on boot from it. Without VARIANT it is python.",
+    details:
+      "Instances that are started from then on boot from it. It is python where none is named. The one that was\nactive before stays until the new one is whole.",
     examples: ["aegis rootfs pull", "aegis rootfs pull debian-python"]
   }
 ]

@@ -1,10 +1,8 @@
-import { BuildingDisk, Digest, Downloading, Pulled, Resolving } from "@aegis/domain"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { bootProgress } from "../src/BootProgress.ts"
-import { pullText } from "../src/PullText.ts"
 import { Stdio } from "../src/Stdio.ts"
 
 const terminal = (isTerminal: boolean) => {
@@ -53,29 +51,32 @@ describe("bootProgress", () => {
     Effect.gen(function* () {
       const { notes, stdio } = terminal(true)
       const progress = yield* Effect.provideService(bootProgress, Stdio, stdio)
-      yield* progress.say("Resolving alpine")
+      const step = (text: string) => ({ phase: text, text })
+      yield* progress.say(step("Resolving alpine"))
       assert.deepStrictEqual(notes, [])
       yield* TestClock.adjust("400 millis")
-      yield* progress.say("Downloading 5 %")
-      yield* progress.say("Downloading 5 %")
+      yield* progress.say(step("Downloading 5 %"))
+      yield* progress.say(step("Downloading 5 %"))
+      yield* progress.say(undefined)
       yield* progress.clear
-      yield* progress.say("Downloading 6 %")
-      assert.deepStrictEqual(notes, ["\r\u001b[KResolving alpine...", "\r\u001b[KDownloading 5 %...", "\r\u001b[K"])
+      yield* progress.say(step("Downloading 6 %"))
+      assert.deepStrictEqual(notes, [
+        ...["\r\u001b[KResolving alpine...", "\r\u001b[KDownloading 5 %...", "\r\u001b[KStarting the guest..."],
+        "\r\u001b[K"
+      ])
     })
   )
 
-  it("a pull's steps become words, its blobs one sum", () => {
-    const digest = (digit: string) => Digest.make(`sha256:${digit.repeat(64)}`)
-    const blob = (digit: string, bytes: number) =>
-      new Downloading({ digest: digest(digit), bytes, total: 1_000_000, shared: false })
-    const text = pullText()
-    assert.strictEqual(text(new Resolving({ name: "alpine\u001b[2J" })), "Looking for alpine\\x1b[2J")
-    assert.strictEqual(text(blob("a", 0)), "Downloading 0 % of 1.0 MB")
-    assert.strictEqual(text(blob("b", 500_000)), "Downloading 25 % of 2.0 MB")
-    assert.strictEqual(text(blob("a", 1_000_000)), "Downloading 75 % of 2.0 MB")
-    assert.strictEqual(text(new BuildingDisk({ fraction: 0.336 })), "Building the disk 33 %")
-    assert.strictEqual(text(new Pulled({ name: "alpine", digest: digest("c") })), "Starting the guest")
-  })
+  it.scoped("tells what comes before the guest's start where standard error is no terminal, each phase once", () =>
+    Effect.gen(function* () {
+      const { notes, stdio } = terminal(false)
+      const progress = yield* Effect.provideService(bootProgress, Stdio, stdio)
+      for (const text of ["Downloading 1", "Downloading 2"]) yield* progress.say({ phase: "Downloading", text })
+      yield* progress.say(undefined)
+      yield* progress.clear
+      assert.deepStrictEqual(notes, ["Downloading\n"])
+    })
+  )
 
   it.scoped("shows nothing where standard error is no terminal", () =>
     Effect.gen(function* () {

@@ -17,16 +17,15 @@ const line = (text: string, more: Partial<typeof LogLine.Type> = {}) =>
     ...more
   })
 const shown = (entries: ReadonlyArray<typeof LogLine.Type | typeof LogGap.Type>, options = {}) =>
-  logText({ color: false, timestamps: false, ...options })(entries).map(({ bytes, stream }) => [
-    stream,
-    Buffer.from(bytes).toString("latin1")
-  ])
+  logText({ color: { stdout: false, stderr: false }, timestamps: false, ...options })(entries).map(
+    ({ bytes, stream }) => [stream, Buffer.from(bytes).toString("latin1")]
+  )
 
 describe("a log on the terminal", () => {
   it("S-165 S-166 S-167 exec and system lines have their prefix, the primary's have none", () => {
     const entries = [line("one"), line("two", { source: "exec", execId: "e" }), line("three", { source: "system" })]
     assert.deepStrictEqual(shown(entries), [["stdout", "one\n[exec] two\n[system] three\n"]])
-    assert.deepStrictEqual(shown(entries, { color: true }), [
+    assert.deepStrictEqual(shown(entries, { color: { stdout: true, stderr: false } }), [
       ["stdout", "one\n\u001b[36m[exec]\u001b[0m two\n\u001b[33m[system]\u001b[0m three\n"]
     ])
   })
@@ -52,6 +51,21 @@ describe("a log on the terminal", () => {
     assert.deepStrictEqual(shown(entries, { timestamps: true }), [
       ["stdout", "2026-02-19T10:30:00.000Z \xff\x00\x1brest\n"]
     ])
+  })
+
+  it("T-303 another source's words begin a line of their own behind an unfinished one, in a later batch too", () => {
+    const show = logText({ color: { stdout: false, stderr: false }, timestamps: false })
+    const text = (...entries: ReadonlyArray<typeof LogLine.Type>) =>
+      show(entries)
+        .map(({ bytes }) => Buffer.from(bytes).toString())
+        .join("")
+    assert.strictEqual(text(line("$ ", { partial: true })), "$ ")
+    assert.strictEqual(text(line("x", { source: "exec", execId: "e" })), "\n[exec] x\n")
+    assert.strictEqual(text(line("pw: ", { source: "exec", execId: "e", partial: true })), "[exec] pw: ")
+    assert.strictEqual(text(line("ok", { source: "exec", execId: "e" })), "ok\n")
+    assert.strictEqual(text(line("a", { source: "exec", execId: "e", partial: true })), "[exec] a")
+    assert.strictEqual(text(line("b", { source: "exec", execId: "f" })), "\n[exec] b\n")
+    assert.strictEqual(text(line("c", { partial: true }), line("d", { source: "system" })), "c\n[system] d\n")
   })
 
   it("P8 a gap is told on standard error", () => {

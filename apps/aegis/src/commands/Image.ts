@@ -27,7 +27,7 @@ const json = Options.boolean("json")
 const one = { image: textArgument("IMAGE"), json }
 
 /** As the daemon takes it: what is a file of this machine, with its absolute path. */
-const sourceOf = (text: string) => Effect.flatMap(Caller, ({ cwd }) => imageText(text, cwd))
+const sourceOf = (text: string, what = "IMAGE") => Effect.flatMap(Caller, ({ cwd }) => imageText(text, cwd, what))
 
 const print = (text: string) => Effect.flatMap(Stdio, (stdio) => stdio.print(text))
 
@@ -49,7 +49,7 @@ const pull = Command.make("pull", { ...one, refresh: Options.boolean("refresh") 
 const load = Command.make("load", { image: textArgument("SOURCE"), json }, ({ image, json }) =>
   Effect.gen(function* () {
     const aegis = yield* Aegis
-    const last = yield* showPull(aegis.imageLoad(yield* sourceOf(image)))
+    const last = yield* showPull(aegis.imageLoad(yield* sourceOf(image, "SOURCE")))
     if (Option.isNone(last) || last.value._tag !== "Loaded") return
     const { names } = last.value
     const text = names.length === 0 ? `Loaded ${escapeLine(image)}, which has no name of its own\n` : ""

@@ -31,7 +31,18 @@ const config = {
   json: Options.boolean("json")
 }
 
-const lineCount = Schema.NumberFromString.pipe(Schema.int(), Schema.between(0, 1_000_000_000))
+const LineCount = Schema.String.pipe(
+  Schema.pattern(/^[0-9]{1,9}$/, { message: () => "it is a whole number of lines, of at most nine digits" }),
+  Schema.compose(Schema.NumberFromString)
+)
+
+const Source = LogSource.annotations({
+  message: () => ({ message: "it is one of primary, exec and system", override: true })
+})
+
+/** Says what is wrong with it before the daemon is asked; `LogQuery` has the form. */
+const Exec = Schema.typeSchema(LogQuery.pipe(Schema.pick("execId")))
+const Grep = Schema.typeSchema(LogQuery.pipe(Schema.pick("grep")))
 
 export const logs = Command.make("logs", config, ({ json, timestamps, ...given }) =>
   Effect.gen(function* () {
@@ -39,31 +50,35 @@ export const logs = Command.make("logs", config, ({ json, timestamps, ...given }
     const stdio = yield* Stdio
     const target = yield* readTarget(given.target)
     const tail = yield* Effect.transposeMapOption(given.tail, (text) =>
-      flagValue(lineCount, "--tail", text, "--tail 100")
+      flagValue(LineCount, "--tail", text, "--tail 100")
     )
     const since = yield* Effect.transposeMapOption(given.since, (text) =>
       flagValue(SpokenSince, "--since", text, "--since 10m, or --since 2026-02-19T10:30:00Z")
     )
-    const sources = yield* Effect.forEach(given.source, (text) =>
-      flagValue(LogSource, "--source", text, "--source primary, exec or system")
+    const [source, ...more] = yield* Effect.forEach(given.source, (text) =>
+      flagValue(Source, "--source", text, "--source primary, --source exec or --source system")
     )
-    const [first, ...others] = sources
-    const query = yield* flagValue(
-      Schema.typeSchema(LogQuery),
-      "logs",
-      {
-        follow: given.follow,
-        ...Option.match(tail, { onNone: () => ({}), onSome: (count) => ({ tail: count }) }),
-        ...Option.match(since, { onNone: () => ({}), onSome: (time) => ({ since: time }) }),
-        ...(first === undefined ? {} : { sources: [first, ...others] }),
-        ...Option.match(given.exec, { onNone: () => ({}), onSome: (execId) => ({ execId }) }),
-        ...Option.match(given.grep, { onNone: () => ({}), onSome: (grep) => ({ grep }) })
-      },
-      "aegis logs --help"
+    const exec = yield* Effect.transposeMapOption(given.exec, (execId) =>
+      flagValue(Exec, "--exec", { execId }, "aegis logs TARGET --source exec --json shows the ids")
     )
+    const grep = yield* Effect.transposeMapOption(given.grep, (grep) =>
+      flagValue(Grep, "--grep", { grep }, "--grep 'error|warning'")
+    )
+    const query: LogQuery = {
+      follow: given.follow,
+      ...Option.match(tail, { onNone: () => ({}), onSome: (tail) => ({ tail }) }),
+      ...Option.match(since, { onNone: () => ({}), onSome: (since) => ({ since }) }),
+      ...(source === undefined ? {} : { sources: [source, ...more] as const }),
+      ...Option.getOrElse(exec, () => ({})),
+      ...Option.getOrElse(grep, () => ({}))
+    }
     const { id } = yield* Effect.catchTag(aegis.get(target), "NotFound", () => new LogNotFound({ target }))
     const encode = Schema.encodeSync(restLogEntry(id))
-    const show = logText({ color: stdio.colorsOutput, timestamps })
+    const show = logText({
+      // What is read together is coloured together (D-10).
+      color: { stdout: stdio.colorsOutput, stderr: stdio.colorsOutput && stdio.color },
+      timestamps
+    })
     yield* Stream.runForEachChunk(aegis.logs(id, query), (chunk) =>
       json
         ? stdio.print(Array.from(chunk, (entry) => jsonLine(encode(entry))).join(""))

@@ -9,9 +9,10 @@ import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { progressDisplay } from "../BaseRootfs.ts"
+import { rootfsText } from "../BaseRootfs.ts"
 import { flagValue } from "../FlagValue.ts"
 import { jsonDocument } from "../Instances.ts"
+import { progressLine } from "../ProgressLine.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"
 import { textArgument } from "../Verbatim.ts"
@@ -29,8 +30,11 @@ export const rootfsPull = Command.make("pull", config, ({ json, variant }) =>
       Option.getOrElse(variant, () => "python"),
       `use one of ${names}`
     )
-    const display = progressDisplay(stdio)
-    yield* Stream.runForEach(aegis.rootfsPull(wanted), display.show).pipe(Effect.ensuring(display.clear))
+    const line = yield* progressLine
+    yield* aegis.rootfsPull(wanted).pipe(
+      Stream.runForEach((step) => line.show(rootfsText(step))),
+      Effect.ensuring(line.clear)
+    )
     yield* stdio.print(json ? jsonDocument({ variant: wanted, active: true }) : `Base root file system: ${wanted}\n`)
   }).pipe(Effect.provide(Aegis.layer), untilSignal)
 )

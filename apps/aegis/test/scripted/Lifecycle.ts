@@ -13,6 +13,7 @@ import {
   InstancePruned,
   InstanceResumed,
   type InstanceSpec,
+  Preparing,
   type RunEvent,
   Started,
   StartOutcome,
@@ -28,6 +29,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { appendFileSync } from "node:fs"
 import { allGuests, drop, find, type Guest, play, playedEnd, put, watch } from "./Guests.ts"
+import { steps } from "./Images.ts"
 import { record } from "./Journal.ts"
 
 let next = 1_000_000_000_000_000_000n
@@ -94,8 +96,9 @@ export const run = (spec: InstanceSpec) =>
       const id = InstanceId.make(`inst-${next++}`)
       const guest = yield* make(spec, id, "running", yield* DateTime.now)
       yield* Effect.acquireRelease(put(guest), () => drop(guest))
+      const pulled = spec.image === "pulled:1" ? steps("pulled:1").map((progress) => new Preparing({ progress })) : []
       return Stream.concat(
-        Stream.make<[RunEvent, RunEvent]>(new Created({ id }), new Started({ bootMillis: 1 })),
+        Stream.fromIterable<RunEvent>([new Created({ id }), ...pulled, new Started({ bootMillis: 1 })]),
         play(guest)
       )
     })

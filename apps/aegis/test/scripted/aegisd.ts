@@ -27,8 +27,10 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
 import * as net from "node:net"
 import { allGuests, find, watch } from "./Guests.ts"
+import * as images from "./Images.ts"
 import { eventsOf, record } from "./Journal.ts"
 import { pause, prune, remove, restart, resume, run, start, stop, wait } from "./Lifecycle.ts"
+import { logs } from "./Logs.ts"
 
 const home = process.env["AEGIS_HOME"] ?? "/nowhere"
 const socket = daemonSocket(home, { uid: process.getuid?.() ?? 0, runtimeDir: process.env["XDG_RUNTIME_DIR"] })
@@ -41,9 +43,6 @@ const verdict = new BackendVerdict({
     new ProbeAttempt({ backend: "qemu", accelerator: "tcg", works: true, evidence: "a guest answered in 5 ms" })
   ]
 })
-
-const unscripted = Effect.dieMessage("not in the script")
-const unscriptedStream = Stream.dieMessage("not in the script")
 
 const handlers = AegisRpcs.toLayer({
   Status: () =>
@@ -89,14 +88,14 @@ const handlers = AegisRpcs.toLayer({
         ? new AuditVerdict({ events: 2, firstBad: { seq: 3, reason: "its content was changed" } })
         : new AuditVerdict({ events: 3 })
     ),
-  ImagePull: () => unscriptedStream,
-  ImageLoad: () => unscriptedStream,
-  ImageList: () => unscripted,
-  ImageInspect: () => unscripted,
-  ImageRemove: () => unscripted,
-  ImagePrune: () => unscripted,
-  RootfsPull: () => unscriptedStream,
-  Logs: () => unscriptedStream,
+  ImagePull: ({ refresh, source }) => images.pull(source, refresh),
+  ImageLoad: ({ source }) => images.load(source),
+  ImageList: () => images.list,
+  ImageInspect: ({ source }) => images.inspect(source),
+  ImageRemove: ({ source }) => images.remove(source),
+  ImagePrune: ({ all }) => images.prune(all),
+  RootfsPull: ({ variant }) => images.pullRootfs(variant),
+  Logs: ({ query, target }) => logs(target, query),
   Leave: () =>
     Effect.sync(() => {
       writeFileSync(`${home}/left`, "")
@@ -143,7 +142,8 @@ const say = (document: object) => process.stdout.write(`${JSON.stringify(documen
 
 const [command] = process.argv.slice(2)
 if (command === "rootfs") {
-  say({ _tag: "RootfsSubstituted", wanted: "python", made: "debian-python", because: "no registry answers" })
+  say({ phase: "resolving", detail: "docker.io/library/python:3.12-alpine" })
+  say({ _tag: "RootfsSubstituted", wanted: "python", made: "debian-python", because: "no registry answers\u001b[2J" })
   say({ phase: "assemble", fraction: 0.5, detail: "half" })
   if (process.env["AEGIS_TEST_ROOTFS"] === "fails") {
     say({ error: { _tag: "RootfsUnavailable", message: "no mirror answers", remedy: "check the network" } })
