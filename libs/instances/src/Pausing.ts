@@ -3,73 +3,58 @@
  */
 import { CrashLoop, type EventCause, StateConflict } from "@aegis/domain"
 import { crashPoint } from "@aegis/host"
-import type { InstanceRecord } from "@aegis/journal"
+import type { Vm } from "@aegis/vm"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Life from "./Life.ts"
-import { Action, crashLoop, type NotNow } from "./Lifecycle.ts"
+import { Action, crashLoop } from "./Lifecycle.ts"
 import type { Parts } from "./Parts.ts"
 import type { Starting } from "./Starting.ts"
 import { instanceOf } from "./View.ts"
 
 export const make = ({ act, lifeOf, lock, records }: Parts, { restartRecord }: Starting) => {
-  const conflict = (record: InstanceRecord, remedy: string) => (refused: NotNow) =>
-    new StateConflict({ target: record.handle ?? record.id, state: refused.state, remedy })
-
-  const paused = (
+  const change = (
     target: string,
     cause: EventCause,
     action: Action,
-    remedy: (name: string) => string,
-    work: (life: Life.Life) => Effect.Effect<void>
+    work: (vm: Vm, life: Life.Life) => Effect.Effect<void>
   ) =>
     Effect.gen(function* () {
       const { id } = yield* records.get(target)
       return yield* lock(id)(
         Effect.gen(function* () {
-          const before = yield* records.get(id)
           const life = lifeOf(id)
-          const record = yield* Effect.catchTag(act(id, cause, action), "NotNow", (refused) =>
-            Effect.fail(conflict(before, remedy(before.handle ?? id))(refused))
+          const { handle } = yield* records.get(id)
+          const name = handle ?? id
+          const record = yield* Effect.catchTag(
+            act(id, cause, action),
+            "NotNow",
+            ({ state }) =>
+              new StateConflict({ target: name, state, remedy: `aegis instance info ${name} shows its state` })
           )
           yield* crashPoint("the change is written down")
-          if (Option.isSome(life)) yield* work(life.value)
+          if (Option.isSome(life)) {
+            const vm = yield* Effect.option(life.value.running)
+            if (Option.isSome(vm)) yield* work(vm.value, life.value)
+          }
           return instanceOf(record)
         })
       )
     })
 
   const pause = (target: string, cause: EventCause) =>
-    paused(
-      target,
-      cause,
-      Action.Pause(),
-      (name) => `aegis instance info ${name} shows its state`,
-      (life) =>
-        Effect.flatMap(Effect.option(life.running), (vm) =>
-          Option.isNone(vm) ? Effect.void : Effect.zipRight(life.note("paused"), vm.value.pause)
-        )
-    )
+    change(target, cause, Action.Pause(), (vm, life) => Effect.zipRight(life.note("paused"), vm.pause))
 
   const resume = (target: string, cause: EventCause) =>
-    paused(
-      target,
-      cause,
-      Action.Resume(),
-      (name) => `aegis instance info ${name} shows its state`,
-      (life) =>
-        Effect.flatMap(Effect.option(life.running), (vm) =>
-          Option.isNone(vm)
-            ? Effect.void
-            : vm.value.resume.pipe(
-                // Its clock stood still with it. A guest that does not answer is none of the caller's business here.
-                Effect.zipRight(Effect.flatMap(Clock.currentTimeMillis, (now) => vm.value.guest.setClock(now))),
-                Effect.timeout("2 seconds"),
-                Effect.ignore,
-                Effect.zipRight(life.note("resumed"))
-              )
-        )
+    change(target, cause, Action.Resume(), (vm, life) =>
+      vm.resume.pipe(
+        // Its clock stood still with it. A guest that does not answer is none of the caller's business here.
+        Effect.zipRight(Effect.flatMap(Clock.currentTimeMillis, (now) => vm.guest.setClock(now))),
+        Effect.timeout("2 seconds"),
+        Effect.ignore,
+        Effect.zipRight(life.note("resumed"))
+      )
     )
 
   const wake = (target: string, cause: EventCause) =>
