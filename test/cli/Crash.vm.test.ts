@@ -105,7 +105,8 @@ describe("a daemon that dies over real guests", () => {
   const check = async (round: string) => {
     prunes = 0
     const told = `${round}, after ${history.splice(0).join(", ")}`
-    assert.deepStrictEqual(await misfits(aegis), [], told)
+    const found = await misfits(aegis)
+    assert.deepStrictEqual(found, [], `${found.join("; ")}, ${told}`)
     for (const [handle, expected] of known) {
       const state = await stateNow(handle)
       if (expected === "there") assert.notStrictEqual(state, "gone", `${handle}, ${told}`)
