@@ -1,5 +1,5 @@
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { integrity, killDaemon, misfits, rest, untilDead } from "../product/Fleet.ts"
+import { integrity, killDaemon, rest, settledMisfits, untilDead } from "../product/Fleet.ts"
 import { Product, until } from "../product/Product.ts"
 
 const handles = ["one", "two", "three"] as const
@@ -105,7 +105,7 @@ describe("a daemon that dies over real guests", () => {
   const check = async (round: string) => {
     prunes = 0
     const told = `${round}, after ${history.splice(0).join(", ")}`
-    const found = await misfits(aegis)
+    const found = await settledMisfits(aegis)
     assert.deepStrictEqual(found, [], `${found.join("; ")}, ${told}`)
     for (const [handle, expected] of known) {
       const state = await stateNow(handle)

@@ -197,3 +197,12 @@ export const misfits = async (aegis: Product): Promise<ReadonlyArray<string>> =>
   for (const name of names("logs")) if (!ids.has(name)) found.push(`orphaned log ${name}`)
   return found
 }
+
+/** What does not fit together after at most 10 s: a helper whose VM was killed ends by itself, when the kernel has come to it. */
+export const settledMisfits = async (aegis: Product): Promise<ReadonlyArray<string>> => {
+  let found: ReadonlyArray<string> = []
+  await until("nothing is left that does not fit", async () => (found = await misfits(aegis)).length === 0, 10).catch(
+    () => undefined
+  )
+  return found
+}

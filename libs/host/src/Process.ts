@@ -65,6 +65,9 @@ export interface Process {
   /** Its end; any number may wait for it. */
   readonly exit: Effect.Effect<ExitStatus>
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
+  /** SIGSTOP; done when the kernel has stopped it, which other work on the machine may delay. */
+  readonly pause: Effect.Effect<void>
+  readonly resume: Effect.Effect<void>
   /** SIGTERM, and SIGKILL when it has not ended within `grace`; at once without a grace. Takes at most `grace` and 2 s. */
   readonly stop: (grace: Duration.DurationInput) => Effect.Effect<ExitStatus>
   readonly stdin: Option.Option<Writable>
@@ -133,6 +136,7 @@ const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
         sendSignal(options.detached === true ? -pid : pid, name)
       })
     const ended = Deferred.await(exit)
+    const state = stateOf(pid)
     const tailWhenDrained = (tail: Tail) =>
       Effect.gen(function* () {
         if (yield* Deferred.isDone(exit)) yield* Effect.timeoutOption(Effect.interruptible(tail.drained), drainPatience)
@@ -142,18 +146,35 @@ const start = (options: SpawnOptions): Effect.Effect<Process, SpawnFailed> =>
       pid,
       exit: ended,
       signal,
+      pause: pauser(signal, state),
+      resume: signal("SIGCONT"),
       stop: stopper(exit, signal),
       stdin: Option.fromNullable(child.stdin),
       stdout: Option.fromNullable(child.stdout),
       stderr: Option.fromNullable(child.stderr),
       stdoutTail: tailWhenDrained(stdoutTail),
       stderrTail: tailWhenDrained(stderrTail),
-      state: Effect.map(
-        ProcessTable.read(pid),
-        Option.map((entry) => entry.state)
-      )
+      state
     }
   })
+
+const stateOf = (pid: number): Process["state"] =>
+  Effect.map(
+    ProcessTable.read(pid),
+    Option.map(({ state }) => state)
+  )
+
+/** How long a process may go on after its SIGSTOP before nobody waits for that any more. */
+const pausePatience = Duration.seconds(2)
+
+const pauser = (signal: Process["signal"], state: Process["state"]): Effect.Effect<void> =>
+  Effect.zipRight(
+    signal("SIGSTOP"),
+    Effect.repeat(state, {
+      until: (letter) => Option.isNone(letter) || letter.value === "T",
+      schedule: Schedule.spaced("2 millis")
+    }).pipe(Effect.interruptible, Effect.timeoutOption(pausePatience), Effect.asVoid)
+  )
 
 /** SIGTERM, the grace, SIGKILL. */
 const stopper =
@@ -200,20 +221,20 @@ export const adopt = (
       Effect.flatMap(ProcessTable.isAlive(entry), (alive) =>
         alive ? Effect.sync(() => sendSignal(-entry.pid, name)) : Effect.void
       )
+    const state = stateOf(entry.pid)
     const process: Process = {
       pid: entry.pid,
       exit: Deferred.await(exit),
       signal,
+      pause: pauser(signal, state),
+      resume: signal("SIGCONT"),
       stop: stopper(exit, signal),
       stdin: Option.none(),
       stdout: Option.none(),
       stderr: Option.none(),
       stdoutTail: Effect.succeed(""),
       stderrTail: Effect.succeed(""),
-      state: Effect.map(
-        ProcessTable.read(entry.pid),
-        Option.map(({ state }) => state)
-      )
+      state
     }
     yield* Effect.addFinalizer(() => process.stop(Duration.zero))
     return Option.some(process)

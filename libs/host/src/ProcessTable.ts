@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as fs from "node:fs/promises"
 
 export interface ProcessEntry {
@@ -50,19 +51,45 @@ export const isAlive = ({ pid, startTime }: Pick<ProcessEntry, "pid" | "startTim
     Option.exists((found) => found.startTime === startTime)
   )
 
-/** SIGKILL for that very process; says whether it was there to be killed. */
-export const killIfAlive = (entry: Pick<ProcessEntry, "pid" | "startTime">): Effect.Effect<boolean> =>
-  Effect.flatMap(isAlive(entry), (alive) =>
-    alive
-      ? Effect.try(() => process.kill(entry.pid, "SIGKILL")).pipe(Effect.orElseSucceed(() => false))
-      : Effect.succeed(false)
-  )
+/** The arguments of each living process of this user. Linux's /proc. */
+export const commandLines: Effect.Effect<ReadonlyArray<ProcessEntry & { readonly argv: ReadonlyArray<string> }>> =
+  Effect.gen(function* () {
+    const names = yield* Effect.promise(() => fs.readdir("/proc").catch(() => []))
+    const found = yield* Effect.forEach(
+      names.filter((name) => /^[0-9]+$/.test(name)),
+      (pid) =>
+        Effect.gen(function* () {
+          const owner = yield* Effect.promise(() => fs.stat(`/proc/${pid}`).catch(() => undefined))
+          if (owner?.uid !== process.getuid?.()) return Option.none()
+          const argv = yield* Effect.promise(() => fs.readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""))
+          return Option.map(yield* read(Number(pid)), (entry) => ({ ...entry, argv: argv.split("\0") }))
+        }),
+      { concurrency: 16 }
+    )
+    return found.flatMap(Option.toArray)
+  })
 
-/** Kills the process that was recorded in `file` if it still lives; says whether it did. */
-export const killRecorded = (file: string): Effect.Effect<boolean> =>
+/** How long a killed process may take to be gone; its memory has to be given back first. */
+const killPatience = "5 seconds"
+
+/** SIGKILL for that very process, and waits until it is gone; says whether it was there to be killed. */
+export const end = (entry: Pick<ProcessEntry, "pid" | "startTime">): Effect.Effect<boolean> =>
+  Effect.gen(function* () {
+    if (!(yield* isAlive(entry))) return false
+    const killed = yield* Effect.isSuccess(Effect.try(() => process.kill(entry.pid, "SIGKILL")))
+    yield* isAlive(entry).pipe(
+      Effect.repeat({ while: (alive) => alive && killed, schedule: Schedule.spaced("5 millis") }),
+      Effect.interruptible,
+      Effect.timeoutOption(killPatience)
+    )
+    return killed
+  })
+
+/** Ends the process that was recorded in `file` if it still lives; says whether it did. */
+export const endRecorded = (file: string): Effect.Effect<boolean> =>
   Effect.gen(function* () {
     const text = yield* Effect.promise(() => fs.readFile(file, "utf8").catch(() => ""))
     const recorded = /^([1-9][0-9]{0,9}) ([0-9]+)$/.exec(text.trim())
     if (recorded?.[1] === undefined || recorded[2] === undefined) return false
-    return yield* killIfAlive({ pid: Number(recorded[1]), startTime: recorded[2] })
+    return yield* end({ pid: Number(recorded[1]), startTime: recorded[2] })
   })

@@ -151,8 +151,8 @@ describe("Process", () => {
       Effect.gen(function* () {
         const child = yield* shell("trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done")
         yield* says(child, "ready")
-        yield* child.signal("SIGSTOP")
-        yield* Effect.repeat(child.state, { until: Option.contains("T") })
+        yield* child.pause
+        assert.deepStrictEqual(yield* child.state, Option.some("T"))
         assert.deepStrictEqual(yield* child.stop("5 seconds"), { code: 5, signal: null })
         // A second stop finds it ended.
         assert.deepStrictEqual(yield* child.stop("5 seconds"), { code: 5, signal: null })
@@ -213,11 +213,26 @@ describe("ProcessTable", () => {
       yield* ProcessTable.record(file, pid)
       const entry = Option.getOrThrow(yield* ProcessTable.read(pid))
       assert.isTrue(yield* ProcessTable.isAlive(entry))
-      assert.isFalse(yield* ProcessTable.killIfAlive({ pid, startTime: "1" }))
-      assert.isTrue(yield* ProcessTable.killRecorded(file))
+      assert.isFalse(yield* ProcessTable.end({ pid, startTime: "1" }))
+      assert.isTrue(yield* ProcessTable.endRecorded(file))
       yield* Effect.async<void>((resume) => void child.once("exit", () => resume(Effect.void)))
       assert.isFalse(yield* ProcessTable.isAlive(entry))
-      assert.isFalse(yield* ProcessTable.killRecorded(file))
+      assert.isFalse(yield* ProcessTable.endRecorded(file))
+    })
+  )
+
+  it.live("what a process was started with is found, and it is gone when it has been ended", () =>
+    Effect.gen(function* () {
+      const mark = `${mkdtempSync(path.join(tmpdir(), "aegis-table-"))}/mark`
+      const child = spawnChild("/bin/sh", ["-c", "sleep 60 & wait", mark], { stdio: "ignore", detached: true })
+      const found = (yield* ProcessTable.commandLines).filter(({ argv }) => argv.includes(mark))
+      assert.deepStrictEqual(
+        found.map(({ pid }) => pid),
+        [child.pid]
+      )
+      for (const entry of found) assert.isTrue(yield* ProcessTable.end(entry))
+      assert.isFalse((yield* ProcessTable.commandLines).some(({ argv }) => argv.includes(mark)))
+      process.kill(-(child.pid ?? 0), "SIGKILL")
     })
   )
 
@@ -227,9 +242,9 @@ describe("ProcessTable", () => {
       const file = path.join(directory, "vmm.pid")
       for (const text of ["", "\0", "-1 0", "0 0", "self 1", "1", `${process.pid} 1`, "99999999999999 5"]) {
         writeFileSync(file, text)
-        assert.isFalse(yield* ProcessTable.killRecorded(file))
+        assert.isFalse(yield* ProcessTable.endRecorded(file))
       }
-      assert.isFalse(yield* ProcessTable.killRecorded(path.join(directory, "absent")))
+      assert.isFalse(yield* ProcessTable.endRecorded(path.join(directory, "absent")))
     })
   )
 })

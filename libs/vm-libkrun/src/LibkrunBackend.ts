@@ -59,6 +59,8 @@ export const make = Effect.gen(function* () {
         ({ message, remedy }) => new BootFailed({ stage: "vmm", reason: message, consoleTail: "", remedy })
       )
     )
+    // Before it is more than a process that waits: one that hears nothing ends with its daemon.
+    yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
     yield* say(vmm, {
       op: "boot",
       vcpus: spec.vcpus,
@@ -71,7 +73,6 @@ export const make = Effect.gen(function* () {
       libkrun,
       libkrunfw
     })
-    yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
     const guest = yield* awaitGuest(vmm, vsockPath).pipe(
       Effect.catchTag("BootFailed", (failed) => Effect.flatMap(explain(vmm, failed), Effect.fail))
     )
@@ -93,8 +94,8 @@ export const make = Effect.gen(function* () {
       }),
       ended: yield* watchVm(vmm, []),
       consoleTail: vmm.stdoutTail,
-      pause: vmm.signal("SIGSTOP"),
-      resume: vmm.signal("SIGCONT")
+      pause: vmm.pause,
+      resume: vmm.resume
     }
     return vm
   }, withPaths)

@@ -81,8 +81,8 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
           }))
         ),
         consoleTail: vmm.stdoutTail,
-        pause: vmm.signal("SIGSTOP"),
-        resume: vmm.signal("SIGCONT")
+        pause: vmm.pause,
+        resume: vmm.resume
       }
       return vm
     }, withPaths)

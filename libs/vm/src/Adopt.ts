@@ -44,7 +44,7 @@ export const adopt = (
       Effect.map(take(trace), (process) => ({ name: trace.name, process }))
     )
     const paused = Option.contains(yield* vmm.state, "T")
-    if (paused) yield* vmm.signal("SIGCONT")
+    if (paused) yield* vmm.resume
     const gone = Effect.zipRight(vmm.exit, new NotAdopted({ rebooted: false, reason: "its process is gone" }))
     const guest = yield* connect(dial(traces.channelSocket)).pipe(
       Effect.raceFirst(gone),
@@ -53,7 +53,7 @@ export const adopt = (
         onTimeout: () => new NotAdopted({ rebooted: false, reason: "its harness does not answer" })
       }),
       // Also when this daemon is told to go: the next one finds it as it was.
-      Effect.ensuring(paused ? vmm.signal("SIGSTOP") : Effect.void)
+      Effect.ensuring(paused ? vmm.pause : Effect.void)
     )
     const vm: Vm = {
       guest,
@@ -64,8 +64,8 @@ export const adopt = (
       ended: yield* watchVm(vmm, helpers),
       // What the guest printed went to the daemon that died.
       consoleTail: Effect.succeed(""),
-      pause: vmm.signal("SIGSTOP"),
-      resume: vmm.signal("SIGCONT")
+      pause: vmm.pause,
+      resume: vmm.resume
     }
     return { vm, paused }
   }).pipe(Effect.withSpan("Vm.adopt"))
