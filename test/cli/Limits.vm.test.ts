@@ -41,18 +41,25 @@ describe("a machine that gives less than it might", () => {
     for (const one of daemons.splice(0)) await one.ended
   })
 
-  it("T-265 a full disk: a start is refused with DiskFull, looking works, guests go on, and all is well when there is room", async () => {
+  it("T-265 T-275 a full disk: a start is refused with DiskFull; looking, pausing, stopping and deleting work; all is well when there is room", async () => {
     const aegis = await product()
     mkdirSync(path.join(aegis.home, "data"), { mode: 0o700 })
     const script = `mount -t tmpfs -o size=64m,mode=700 tmpfs "$AEGIS_HOME/data" || exit 1
 "$1" up >/dev/null
 "$1" instance start --name ticking --memory 64 -- sh -c 'while :; do echo tick; sleep 0.05; done' >/dev/null
-for i in $(seq 300); do "$1" instance list --running | grep -q ticking && break; done
+"$1" instance start --name spare --memory 64 -- sleep 1000 >/dev/null
+for i in $(seq 300); do "$1" instance list --running | grep -c inst- | grep -q 2 && break; done
 head -c 100M /dev/zero > "$AEGIS_HOME/data/ballast" 2>/dev/null
 started=$("$1" instance start --name more --memory 64 -- true 2>&1); echo "start: $? $started" | head -1
 echo "list: $("$1" instance list | grep -c .) $("$1" instance list --running | grep -c ticking)"
 echo "why: $("$1" why ticking | head -1)"
 "$1" status >/dev/null; echo "status: $?"
+"$1" instance pause ticking >/dev/null; echo "pause: $?"
+"$1" instance resume ticking >/dev/null; echo "resume: $?"
+"$1" instance stop spare >/dev/null; echo "spare: $?"
+"$1" instance delete spare >/dev/null; echo "delete: $?"
+echo "spare is: $("$1" instance list | grep -c spare)"
+full=$(df --output=avail "$AEGIS_HOME/data" | tail -1); [ "$full" -lt 1500 ] && echo "full: yes"
 rm "$AEGIS_HOME/data/ballast"
 "$1" instance start --name more --memory 64 -- sh -c 'exit 7' >/dev/null; "$1" instance wait more; echo "again: $?"
 "$1" instance stop ticking >/dev/null; echo "stop: $?"
@@ -69,7 +76,12 @@ rm "$AEGIS_HOME/data/ballast"
     const { again, audit, down, list, status, stop } = report
     assert.deepStrictEqual(
       { again, audit, down, list, status, stop },
-      { again: "7", audit: "0", down: "0", list: "2 1", status: "0", stop: "0" }
+      { again: "7", audit: "0", down: "0", list: "3 1", status: "0", stop: "0" }
+    )
+    const { delete: deleted, full, pause, resume, spare } = report
+    assert.deepStrictEqual(
+      { deleted, full, pause, resume, spare, left: report["spare is"] },
+      { deleted: "0", full: "yes", pause: "0", resume: "0", spare: "0", left: "0" }
     )
   })
 

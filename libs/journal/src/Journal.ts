@@ -1,7 +1,7 @@
 /**
  * The append-only record of everything the runtime did and why.
  */
-import { InstanceId, type JournalEvent, StoreCorrupt, type StoreError } from "@aegis/domain"
+import { DiskFull, InstanceId, type JournalEvent, StoreCorrupt, type StoreError } from "@aegis/domain"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Chunk from "effect/Chunk"
@@ -56,6 +56,9 @@ export class Journal extends Context.Tag("@aegis/journal/Journal")<
 const pageRows = 200
 
 const Head = Schema.Struct({ seq: Schema.Int, hash: Schema.String, last_instance: Schema.String })
+
+/** What begins a life needs room for more than itself; there was some when it could be written. */
+const takesRoom = ({ data }: Entry) => data._tag === "InstanceCreated" || data._tag === "StartRequested"
 
 const make = Effect.gen(function* () {
   const store = yield* Store
@@ -159,16 +162,23 @@ const make = Effect.gen(function* () {
 
   return Journal.of({
     append: (entries, project) =>
-      store
-        .transaction(
+      Effect.suspend(() => {
+        let asked: ReadonlyArray<Entry> = []
+        const written = store.transaction(
           Effect.gen(function* () {
-            const events = yield* write(Effect.isEffect(entries) ? yield* entries : entries)
+            asked = Effect.isEffect(entries) ? yield* entries : entries
+            const events = yield* write(asked)
             if (project !== undefined && events.length > 0) yield* project(events, sql)
             return events
           }),
-          () => announce
+          () => Effect.zipRight(announce, asked.some(takesRoom) ? store.reserve.keep : Effect.void)
         )
-        .pipe(Effect.withSpan("Journal.append")),
+        return Effect.catchIf(
+          written,
+          (error) => error instanceof DiskFull && !asked.some(takesRoom),
+          (full) => Effect.flatMap(store.reserve.give, (given) => (given ? written : Effect.fail(full)))
+        )
+      }).pipe(Effect.withSpan("Journal.append")),
     events: (filter = {}) => Stream.unwrap(replay(filter, filter.limit ?? Infinity)),
     subscribe: (filter = {}) => Stream.unwrap(follow(filter)),
     lastSeq: Effect.map(store.read(head), ({ seq }) => seq),

@@ -15,6 +15,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { stat } from "node:fs/promises"
 import * as Migrations from "./Migrations.ts"
+import * as Reserve from "./Reserve.ts"
 import * as StoreFile from "./StoreFile.ts"
 import { codeOf, mapSqlError, storeError } from "./StoreFailure.ts"
 
@@ -36,6 +37,7 @@ export class Store extends Context.Tag("@aegis/journal/Store")<
       statements: Effect.Effect<A, E | SqlError>,
       committed?: (result: A) => Effect.Effect<void>
     ) => Effect.Effect<A, Exclude<E, SqlError> | StoreError>
+    readonly reserve: Reserve.Reserve
   }
 >() {
   /** Opens `file`, or makes it; its directory is made private. */
@@ -72,7 +74,7 @@ const pragmas = [
 const openMemory = Effect.gen(function* () {
   const client = yield* connect({ filename: memory })
   yield* migrate(memory, client, Migrations.current)
-  return makeStore(memory, client, Effect.void)
+  return makeStore(memory, client, Effect.void, Reserve.none)
 })
 
 const open = (file: string, migrations: Migrations.Migrations) =>
@@ -110,7 +112,9 @@ const open = (file: string, migrations: Migrations.Migrations) =>
           remedy: "put the file back, then start aegisd again (aegis down --keep leaves the VMs running)"
         })
     )
-    return makeStore(file, client, Effect.asVoid(untouched))
+    const reserve = Reserve.at(file)
+    yield* reserve.keep
+    return makeStore(file, client, Effect.asVoid(untouched), reserve)
   }).pipe(Effect.withSpan("Store.open", { attributes: { file } }))
 
 /** An opening that fails is a defect of the client. */
@@ -154,7 +158,8 @@ const identity = (file: string) =>
 const makeStore = (
   file: string,
   sql: SqlClient.SqlClient,
-  untouched: Effect.Effect<void, StoreUnavailable>
+  untouched: Effect.Effect<void, StoreUnavailable>,
+  reserve: Reserve.Reserve
 ): Context.Tag.Service<typeof Store> => {
   // After a failed fsync nobody knows what is on the disk, and a second one that succeeds says nothing about the first.
   let unsynced: StoreError | undefined
@@ -191,6 +196,7 @@ const makeStore = (
   return Store.of({
     file,
     sql,
+    reserve,
     read: mapSqlError(file),
     transaction: (statements, committed = () => Effect.void) =>
       Effect.retry(mapSqlError(file)(once(statements, committed)), whileBusy)

@@ -61,7 +61,7 @@ describe("Store", () => {
         Store.layer({ file })
       )
       assert.deepStrictEqual(found, ["wal", 2, 1, 0, 1])
-      assert.deepStrictEqual(fs.readdirSync(path.dirname(file)), ["journal.db"])
+      assert.deepStrictEqual(fs.readdirSync(path.dirname(file)), ["journal.db", "journal.db-reserve"])
     })
   )
 
@@ -73,7 +73,11 @@ describe("Store", () => {
       fs.writeFileSync(`${file}.new-${dead}-00000000`, "half")
       fs.writeFileSync(`${file}.new-${process.pid}-00000000`, "")
       yield* run(file, append(1))
-      assert.sameMembers(fs.readdirSync(path.dirname(file)), ["journal.db", `journal.db.new-${process.pid}-00000000`])
+      assert.sameMembers(fs.readdirSync(path.dirname(file)), [
+        "journal.db",
+        "journal.db-reserve",
+        `journal.db.new-${process.pid}-00000000`
+      ])
     })
   )
 
