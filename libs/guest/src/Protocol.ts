@@ -16,7 +16,7 @@ export class Health extends Schema.Class<Health>("Health")({
   harness: Schema.String.pipe(Schema.maxLength(64)),
   kernel: Schema.String.pipe(Schema.maxLength(128)),
   state: Schema.Literal("waiting", "running", "exited"),
-  uptimeMs: Schema.NonNegative
+  uptimeMs: Schema.Finite.pipe(Schema.nonNegative())
 }) {}
 
 /** `POST /boot`: everything the guest must know, sent once. Secrets travel here and nowhere else. */
