@@ -34,7 +34,7 @@ const rpc: Layer.Layer<
   disableFatalDefects: true
 }).pipe(Layer.provide([handlers, LogDefects.layer, RpcSerialization.layerMsgPack]))
 
-/** Listens on the socket: a stale one of a daemon that died is removed first; the file is 0600 from its first moment. */
+/** Listens on the socket: a stale one of a daemon that died is removed first; the file is its user's alone from its first moment. */
 export const server = Layer.unwrapScoped(
   Effect.gen(function* () {
     const { socket } = yield* AegisPaths

@@ -73,8 +73,7 @@ if (command === undefined) {
   )
   NodeRuntime.runMain(Layer.launch(served), { disablePrettyLogger: true })
 } else {
-  const rootfs = Layer.provideMerge(images, platform)
-  NodeRuntime.runMain(Effect.provide(ensureRootfs([command, ...rest]), rootfs), {
+  NodeRuntime.runMain(Effect.provide(ensureRootfs([command, ...rest]), platform), {
     disableErrorReporting: true,
     teardown: failWhenInterrupted
   })

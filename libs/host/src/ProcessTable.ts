@@ -44,6 +44,10 @@ export const record = (file: string, pid: number): Effect.Effect<void> =>
     })
   )
 
+/** Where memory runs out on this machine, the kernel ends this process rather than one that others need (T-227). Linux's /proc. */
+export const endFirst = (pid: number): Effect.Effect<void> =>
+  Effect.promise(() => fs.writeFile(`/proc/${pid}/oom_score_adj`, "500").catch(() => undefined))
+
 /** Whether that very process still lives: the same number and the same start. */
 export const isAlive = ({ pid, startTime }: Pick<ProcessEntry, "pid" | "startTime">): Effect.Effect<boolean> =>
   Effect.map(

@@ -17,6 +17,7 @@ import type { Instances } from "./Instances.ts"
 import * as Parts from "./Parts.ts"
 import * as Pausing from "./Pausing.ts"
 import * as Reading from "./Reading.ts"
+import { reconcile } from "./Reconcile.ts"
 import * as Recovery from "./Recovery.ts"
 import * as Starting from "./Starting.ts"
 
@@ -74,6 +75,7 @@ export const make = Effect.gen(function* () {
   yield* recover
   yield* tell("it was told to start", new DaemonStarted({ version, pid: process.pid }))
   recovered = true
+  yield* reconcile(parts)
 
   const service: Context.Tag.Service<Instances> = {
     ...Reading.make(parts),

@@ -61,6 +61,7 @@ export const make = Effect.gen(function* () {
     )
     // Before it is more than a process that waits: one that hears nothing ends with its daemon.
     yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
+    yield* ProcessTable.endFirst(vmm.pid)
     yield* say(vmm, {
       op: "boot",
       vcpus: spec.vcpus,

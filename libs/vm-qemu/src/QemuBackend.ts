@@ -58,6 +58,7 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
         )
       )
       yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
+      yield* ProcessTable.endFirst(vmm.pid)
       const guest = yield* awaitGuest(vmm, channelSocket)
       const qmp = yield* Effect.option(Qmp.connect(qmpSocket))
       const helpers = helper === undefined ? [] : [{ name: "virtiofsd", process: helper }]
