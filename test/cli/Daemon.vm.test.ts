@@ -172,7 +172,7 @@ describe("the daemon's life", () => {
     assert.match(done.stderr, /^error: HOME: is not set\n {2}try: /)
   })
 
-  it("S-030 the programs work through a symlink on PATH, from anywhere", async () => {
+  it("S-001 S-030 the programs work through a symlink on PATH, from anywhere", async () => {
     const aegis = await product()
     const bin = path.join(aegis.home, "bin")
     mkdirSync(bin)
@@ -184,7 +184,7 @@ describe("the daemon's life", () => {
     assert.strictEqual(done.code, 0, done.stderr)
   })
 
-  it("S-197 S-203 REST on the same socket: status, create, list, get, delete; errors have code and remedy", async () => {
+  it("S-058 S-059 S-197 S-203 D-18 REST on the same socket: status, create, list, get, delete; errors have code and remedy", async () => {
     const aegis = await product()
     await aegis.run(["up"])
     const rest = async (method: string, route: string, body?: object) => {

@@ -42,6 +42,13 @@ describe("aegis run --image, against real registries and a real guest", () => {
     imageLayout(layout, [base, second])
     registry = await ImageRegistry.start()
     registry.push(layout, "tools/busybox:1")
+    // Of an image's configuration nothing is taken over.
+    const ignored = path.join(scratch, "ignored")
+    imageLayout(ignored, [base])
+    const config = ["--config.cmd", "/bin/false", "--config.entrypoint", "/bin/false", "--config.env", "FROM_IMAGE=1"]
+    const more = ["--config.exposedports", "8080", "--config.volume", "/data", "--config.workingdir", "/etc"]
+    tool("umoci", "config", "--image", `${ignored}:1`, ...config, ...more, "--config.user", "65534")
+    registry.push(ignored, "tools/ignored:1")
     registry.push(layout, "library/mirrored:1")
     aegis = await Product.make()
     const up = await aegis.run(["up"])
@@ -59,8 +66,18 @@ describe("aegis run --image, against real registries and a real guest", () => {
   }
   const good = [0, "2\n", ""]
 
-  it("an image of a registry runs, the upper layer over the lower one", async () => {
+  it("S-069 an image of a registry runs, the upper layer over the lower one", async () => {
     assert.deepStrictEqual(await version(`${registry.host}/tools/busybox:1`), good)
+  })
+
+  it("S-018 S-020 S-022 S-023 S-025 an image gives its files alone: no command, environment, port, volume, user or directory of its", async () => {
+    const image = `${registry.host}/tools/ignored:1`
+    const script = `echo "$FROM_IMAGE|$(pwd)|$(stat -c %u /proc/self)"; (echo x > /data/x) 2>/dev/null || echo "no volume"
+for p in /proc/[0-9]*; do read -r line < $p/cmdline 2>/dev/null; [ -n "$line" ] && echo "$(cat $p/comm)"; done`
+    const done = await aegis.run(["run", "--image", image, "--", "sh", "-c", script])
+    assert.strictEqual(done.stdout, "|/workspace|0\nno volume\naegis-harness\nsh\n", done.stderr)
+    const none = await aegis.run(["instance", "start", "--image", image])
+    assert.strictEqual(none.code, 2)
   })
 
   it("D-12 T-112 what was pulled once starts again without asking anybody", async () => {

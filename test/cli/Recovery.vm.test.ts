@@ -62,7 +62,7 @@ describe("a daemon that comes after another", () => {
     return said.length
   }
 
-  it("S-132 T-251 kill -9 with guests that run, talk, are paused, stopped, end, die or belong to a run", async () => {
+  it("S-132 T-219 T-251 kill -9 with guests that run, talk, are paused, stopped, end, die or belong to a run", async () => {
     await create("chatty", ["python3", "-c", chatty])
     await create("frozen", ["sleep", "1000"])
     await create("done", ["sh", "-c", "echo done; exit 4"])

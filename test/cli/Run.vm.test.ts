@@ -169,7 +169,7 @@ describe("aegis run, against the real daemon and a real guest", () => {
     assert.strictEqual(hash.digest("hex"), want.digest("hex"))
   })
 
-  it("S-079 D-06 a name that is taken is refused with 125, and the one that has it goes on", async () => {
+  it("S-071 S-079 D-06 a name that is taken is refused with 125, and the one that has it goes on", async () => {
     const first = aegis.start(["run", "--name", "web", "--", "sh", "-c", "echo up; sleep 1000"])
     await until("the first is up", () => first.stdout() === "up\n")
     const second = await sh("true", "--name", "WEB")
@@ -187,7 +187,7 @@ describe("aegis run, against the real daemon and a real guest", () => {
     return running
   }
 
-  it("S-060 S-126 Ctrl+C deletes the instance and exits 130", async () => {
+  it("S-060 S-061 S-126 Ctrl+C deletes the instance and exits 130", async () => {
     const running = await whileRunning("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done")
     running.child.kill("SIGINT")
     const done = await running.ended

@@ -91,7 +91,7 @@ describe("aegis why", () => {
       )
     })
 
-  it("explains each end in the words of docs/WHY.md", async () => {
+  it("T-226 explains each end in the words of docs/WHY.md", async () => {
     const scenes: Array<Scene> = []
     const scene = async (title: string, name: string, text: string) => {
       scenes.push({ title, name, text, told: await says("why", name) })

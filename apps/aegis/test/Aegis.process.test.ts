@@ -135,7 +135,7 @@ describe("up and down", () => {
     assert.isTrue(existsSync(path.join(home, "cleaned")))
   })
 
-  it("a daemon that ends at once, or does not answer, is reported with its log", async () => {
+  it("T-260 a daemon that ends at once, or does not answer, is reported with its log", async () => {
     const ended = await aegis(["up"], { home: newHome(), env: { AEGIS_TEST_DAEMON: "fails" } })
     assert.strictEqual(ended.code, 1)
     assert.include(ended.stderr, "error: aegisd ended at once (exit code 3)")
@@ -300,9 +300,11 @@ describe("run", () => {
     assert.match(ran.stderr, /^error: (the connection to aegisd was lost|aegisd is)/)
   }, 30_000)
 
-  it("S-053 S-055 D-22 doctor shows the accelerator and what the probe saw", async () => {
+  it("S-049 S-050 S-051 S-052 S-053 S-055 D-22 doctor shows its parts, the accelerator and what the probe saw", async () => {
     const text = (await aegis(["doctor"], { home })).stdout.toString()
     assert.include(text, "aegisd:   running\nBackend:     qemu\nAccelerator: tcg\n")
+    for (const part of ["Go", "krunvm", "libkrun", "e2fsprogs"]) assert.match(text, new RegExp(`^${part}: +\\S`, "m"))
+    assert.match(text, /^krunvm: .*\(optional, not used\)$/m)
     assert.include(text, "fails: no /dev/kvm\n    try: none\n")
     assert.include(text, "Capabilities:\n  Pause/Resume:          no\n  Boot from disk layers: yes\n")
   }, 20_000)

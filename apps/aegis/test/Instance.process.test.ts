@@ -68,7 +68,7 @@ describe("instances", () => {
     }
   })
 
-  it("D-02 start of one that is paused is a conflict whose remedy is resume", async () => {
+  it("S-090 D-02 start of one that is paused is a conflict whose remedy is resume", async () => {
     await create("--name", "frozen", "--", "sleep")
     await inState("frozen", "running")
     assert.strictEqual(await text("instance", "pause", "frozen"), "Instance frozen paused\n")

@@ -111,7 +111,7 @@ describe("instances", () => {
     assert.strictEqual(instanceTable([]), "No instances\n")
   })
 
-  it("S-102 S-103 S-104 info has values from column 13, times in UTC", () => {
+  it("S-017 S-102 S-103 S-104 info has values from column 13, times in UTC", () => {
     const text = instanceDetails(instance({ handle: "web" }))
     assert.include(text, "ID:          inst-1739893456789012345\nState:       running\nHandle:      web\n")
     assert.include(text, "Command:     python3 -m http.server 80\n")

@@ -121,7 +121,7 @@ describe("REST", () => {
       })
     )
 
-    it.effect("S-120 S-109 U-006 U-007 every action takes handle or id, and an unknown one is 404", () =>
+    it.effect("S-015 S-120 S-109 U-006 U-007 every action takes handle or id, and an unknown one is 404", () =>
       Effect.gen(function* () {
         const made = yield* create({ handle: "turns", command: ["sleep"] })
         yield* inState("turns", "running")

@@ -138,7 +138,7 @@ describe("Instances on the simulated backend", () => {
     }).pipe(Effect.provide(runtime()))
   )
 
-  it.scoped("D-20 ids are distinct and increase while the clock stands still", () =>
+  it.scoped("S-016 D-20 ids are distinct and increase while the clock stands still", () =>
     Effect.gen(function* () {
       const instances = yield* Instances
       const ids: Array<string> = []

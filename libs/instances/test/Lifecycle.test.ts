@@ -59,7 +59,7 @@ const table: ReadonlyArray<readonly [Action, Partial<Record<InstanceState, Reado
 
 describe("the state machine of an instance", () => {
   for (const [action, allowed] of table) {
-    it(`S-130 D-03 ${action._tag} happens in ${Object.keys(allowed).join(", ")} and in no other state`, () => {
+    it(`S-130 T-233 D-03 ${action._tag} happens in ${Object.keys(allowed).join(", ")} and in no other state`, () => {
       for (const state of states) {
         const wanted = allowed[state]
         const got = decide(state, action)
