@@ -135,6 +135,64 @@ describe("guests, VMs and a daemon that have it hard", () => {
     assert.deepStrictEqual(await settledMisfits(aegis), [])
   })
 
+  it("T-236 ten starts of one instance at once: one VM, and the others hear that it is on its way", async () => {
+    await create("once", ["sleep", "1000"])
+    await running(aegis, "once")
+    await rest(aegis, "POST", "/v1/instances/once/stop?timeout=0s")
+    const starts = Array.from({ length: 10 }, () => rest(aegis, "POST", "/v1/instances", { handle: "once" }))
+    const statuses = (await Promise.all(starts)).map(({ status }) => status)
+    assert.deepStrictEqual(
+      [statuses.filter((status) => status === 200).length, statuses.filter((status) => status === 409).length],
+      [1, 9]
+    )
+    await running(aegis, "once")
+    assert.lengthOf(processesOf(aegis, "qemu-system"), 2)
+  })
+
+  it("T-237 a stop while it boots, and a delete while it stops: each is answered, and nothing is left", async () => {
+    await rest(aegis, "POST", "/v1/instances/once/stop?timeout=0s")
+    assert.strictEqual((await rest(aegis, "POST", "/v1/instances", { handle: "once" })).status, 200)
+    assert.strictEqual((await rest(aegis, "POST", "/v1/instances/once/stop?timeout=5s")).status, 200)
+    assert.strictEqual((await rest(aegis, "GET", "/v1/instances/once")).body.state, "stopped")
+    await create("deaf", ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
+    await running(aegis, "deaf")
+    const [stopped, deleted] = await Promise.all([
+      rest(aegis, "POST", "/v1/instances/deaf/stop?timeout=2s"),
+      rest(aegis, "DELETE", "/v1/instances/deaf")
+    ])
+    // Whichever came first: the other found it as it was then.
+    assert.oneOf(stopped.status, [200, 404])
+    assert.strictEqual(deleted.status, 200)
+    assert.strictEqual((await rest(aegis, "GET", "/v1/instances/deaf")).status, 404)
+    await rest(aegis, "DELETE", "/v1/instances/once")
+    assert.deepStrictEqual(await settledMisfits(aegis), [])
+  })
+
+  it("T-228 64 MiB of memory are enough for a root file system that is larger", async () => {
+    const disk = statSync(path.join(aegis.home, "base-rootfs/rootfs.ext4")).size
+    assert.isAbove(disk, 64 * 1024 * 1024)
+    assert.strictEqual(
+      (await aegis.run(["run", "--memory", "64", "--", "python3", "-c", "print(6 * 7)"])).stdout,
+      "42\n"
+    )
+  })
+
+  it("T-243 a guest that floods its console costs the daemon no memory", async () => {
+    const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${aegis.daemonPid}/status`, "utf8"))?.[1]) / 1024
+    const before = rss()
+    const done = await aegis.run([
+      "run",
+      "--memory",
+      "64",
+      "--",
+      "sh",
+      "-c",
+      "head -c 8000000 /dev/zero | tr '\\0' x > /dev/console && echo over"
+    ])
+    assert.deepStrictEqual([done.code, done.stdout], [0, "over\n"], done.stderr)
+    assert.isBelow(rss() - before, 64)
+  })
+
   it("T-263 what is no request of ours, on each route of the socket, is none of the daemon's troubles", async () => {
     const pid = aegis.daemonPid
     const say = (bytes: string | Buffer) =>

@@ -66,7 +66,7 @@ describe("aegis run --image, against real registries and a real guest", () => {
   }
   const good = [0, "2\n", ""]
 
-  it("S-069 an image of a registry runs, the upper layer over the lower one", async () => {
+  it("S-069 T-245 an image of a registry, without any mount point of ours, runs, the upper layer over the lower one", async () => {
     assert.deepStrictEqual(await version(`${registry.host}/tools/busybox:1`), good)
   })
 
@@ -162,6 +162,25 @@ for p in /proc/[0-9]*; do read -r line < $p/cmdline 2>/dev/null; [ -n "$line" ] 
       []
     )
     assert.match((await aegis.run(["image", "list"])).stdout, /tools\/many/)
+  })
+
+  it("T-84 with hardly a descriptor left a pull fails with a reason and leaves no part; with some it goes well", async () => {
+    const image = `${registry.host}/tools/many:1`
+    assert.strictEqual((await aegis.run(["image", "remove", image])).code, 0)
+    const limit = (files: number) => tool("prlimit", "--pid", String(aegis.daemonPid), `--nofile=${files}:`)
+    const open = readdirSync(`/proc/${aegis.daemonPid}/fd`).length
+    const usual = /Max open files\s+(\d+)/.exec(readFileSync(`/proc/${aegis.daemonPid}/limits`, "utf8"))?.[1]
+    limit(open + 3)
+    const poor = await aegis.run(["image", "pull", image])
+    limit(Number(usual))
+    assert.strictEqual(poor.code, 1, poor.stdout)
+    assert.match(poor.stderr, /error: .*(EMFILE|too many open files|descriptor)/i)
+    assert.strictEqual((await aegis.run(["image", "pull", image])).code, 0)
+    const blobs = readdirSync(path.join(aegis.home, "data/images/blobs/sha256"))
+    assert.deepStrictEqual(
+      blobs.filter((name) => name.endsWith(".part")),
+      []
+    )
   })
 
   it("skopeo reads the store", () => {

@@ -173,7 +173,7 @@ describe("aegis instance, against the real daemon and real guests", () => {
     assert.oneOf(status, [400, 404], JSON.stringify(body))
   })
 
-  it("S-026 S-027 S-121 natural ends: stopped, listed, log kept, VM off; wait gives the code; D-04 a signal's is 128 + N", async () => {
+  it("S-026 S-027 S-121 S-161 natural ends: stopped, listed, log kept, VM off; wait gives the code; D-04 a signal's is 128 + N", async () => {
     await Promise.all([sh("five", "echo out; echo err >&2; exit 5"), sh("nine", "kill -9 $$"), sh("none", "exit 0")])
     const codes = await Promise.all(["five", "nine", "none"].map((name) => instance("wait", name)))
     assert.deepStrictEqual(

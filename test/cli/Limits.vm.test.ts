@@ -85,6 +85,44 @@ rm "$AEGIS_HOME/data/ballast"
     )
   })
 
+  it("T-267 no inode left: a start is refused with a reason, looking works, and all is well when there are some", async () => {
+    const aegis = await product()
+    mkdirSync(path.join(aegis.home, "data"), { mode: 0o700 })
+    const script = `mount -t tmpfs -o size=64m,nr_inodes=200,mode=700 tmpfs "$AEGIS_HOME/data" || exit 1
+"$1" up >/dev/null
+"$1" instance start --name one --memory 64 -- true >/dev/null; "$1" instance wait one; echo "before: $?"
+mkdir "$AEGIS_HOME/data/many"; i=0; while touch "$AEGIS_HOME/data/many/$i" 2>/dev/null; do i=$((i+1)); done
+"$1" instance start --name more --memory 64 -- true >/dev/null 2>&1; "$1" instance wait more >/dev/null 2>&1; echo "during: $?"
+echo "list: $("$1" instance list | grep -c one)"
+rm -r "$AEGIS_HOME/data/many"
+"$1" instance start --name again --memory 64 -- sh -c 'exit 7' >/dev/null; "$1" instance wait again; echo "again: $?"
+"$1" down >/dev/null; echo "down: $?"`
+    const unshare = process.getuid?.() === 0 ? "-m" : "-rm"
+    const { stderr, stdout } = spawnSync("unshare", [unshare, "sh", "-c", script, "sh", path.join(dist, "aegis")], {
+      env: { ...process.env, ...aegis.env },
+      encoding: "utf8"
+    })
+    const { again, before, down, during, list } = reported(stdout)
+    assert.deepStrictEqual({ again, before, down, list }, { again: "7", before: "0", down: "0", list: "1" }, stderr)
+    assert.notStrictEqual(during, "0")
+  })
+
+  it("T-271 a daemon of 64 MiB of heap passes a flood on, whole", async () => {
+    const aegis = await product()
+    await daemon(aegis, [process.execPath, "--max-old-space-size=64"])
+    const flood = await aegis.run([
+      "run",
+      "--memory",
+      "64",
+      "--",
+      "sh",
+      "-c",
+      "head -c 67108864 /dev/zero | tr '\\0' x"
+    ])
+    assert.deepStrictEqual([flood.code, flood.stdout.length], [0, 67_108_864], flood.stderr)
+    assert.strictEqual((await aegis.run(["status"])).code, 0)
+  })
+
   it.each([64, 256])(
     "T-269 %i descriptors: more connections than that cost neither the daemon nor a guest, and it idles",
     async (descriptors) => {

@@ -78,7 +78,7 @@ describe("aegis run, against the real daemon and a real guest", () => {
     assert.match(machine.stdout, /^aegis-harness\n6\.\d+\.\d+\nweb\n\/workspace\n0\n$/)
   })
 
-  it("S-024 D-09 /workspace, /tmp, /run and /var are writable, nothing else is", async () => {
+  it("S-024 T-246 D-09 /workspace, /tmp, /run and /var are writable, nothing else is", async () => {
     const script = [
       "for d in /workspace /tmp /run /var /var/lib; do touch $d/x && echo ok $d; done",
       "for d in / /etc /root /usr /bin /opt /home /srv /mnt /dev/.. /proc/1/root; do touch $d/x 2>/dev/null && echo BAD $d; done; true"

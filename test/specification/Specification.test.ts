@@ -36,6 +36,12 @@ describe("the numbered statements", () => {
     )
   })
 
+  it("S-028 what a command finds in a guest is written down, with each path and variable that a test of guests looks at", () => {
+    const conventions = readFileSync(path.join(root, "docs/AGENT_CONVENTIONS.md"), "utf8")
+    const named = ["/workspace", "/tmp", "/run", "/var", "PATH", "HOME", "TERM", "AEGIS_INSTANCE_ID", "AEGIS_HANDLE"]
+    for (const word of [...named, "aegis-harness", "SIGTERM", "EROFS"]) assert.include(conventions, `${word}`)
+  })
+
   it("docs/SPECIFICATION.md is the table as it stands (AEGIS_UPDATE_DOCS=1 writes it anew)", async () => {
     const text = await format(
       [

@@ -68,6 +68,20 @@ describe("instances", () => {
     }
   })
 
+  it("T-273 times are UTC wherever the caller is", async () => {
+    await create("--name", "there", "--", "sleep")
+    const times = async (zone: string) => {
+      const info = await aegis(["instance", "info", "there"], { home, env: { TZ: zone } })
+      return info.stdout.toString().match(/\d{4}-\d\d-\d\dT\S+/g)
+    }
+    const utc = await times("UTC")
+    assert.isNotNull(utc)
+    for (const time of utc ?? []) assert.match(time, /Z$/)
+    for (const zone of ["Pacific/Chatham", "America/St_Johns", "No/Where"])
+      assert.deepStrictEqual(await times(zone), utc)
+    await instance("delete", "there")
+  })
+
   it("S-090 D-02 start of one that is paused is a conflict whose remedy is resume", async () => {
     await create("--name", "frozen", "--", "sleep")
     await inState("frozen", "running")

@@ -2,6 +2,7 @@ import { ByCli, Handle, InstanceSpec, type RunEvent, VcpuCount, MemoryMib } from
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -219,6 +220,28 @@ describe("Instances on the simulated backend", () => {
       assert.deepInclude(error, { _tag: "ResourcesRefused", resource: "memory" })
       yield* nothingLeft
     }).pipe(Effect.provide(runtime()))
+  )
+
+  it.scoped(
+    "T-280 500 starts, stops and deletions leave descriptors and memory where they were",
+    () =>
+      Effect.gen(function* () {
+        const instances = yield* Instances
+        const round = Effect.gen(function* () {
+          const { id } = (yield* instances.start(spec(["sleep"]), cause)).instance
+          yield* instances.stop(id, Duration.zero, cause)
+          yield* instances.remove(id, cause)
+        })
+        const open = () => readdirSync("/proc/self/fd").length
+        yield* Effect.repeatN(round, 49)
+        const before = { open: open(), heap: process.memoryUsage().heapUsed }
+        yield* Effect.repeatN(round, 449)
+        assert.isAtMost(open(), before.open + 2)
+        assert.isBelow(process.memoryUsage().heapUsed - before.heap, 64 * 1024 * 1024)
+        assert.deepStrictEqual(yield* instances.list, [])
+        yield* nothingLeft
+      }).pipe(Effect.provide(runtime())),
+    120_000
   )
 
   it.scoped("the daemon's end ends every instance", () =>
