@@ -14,6 +14,7 @@ const ranks: Readonly<Record<string, number>> = {
   images: 2,
   journal: 2,
   logs: 2,
+  vault: 2,
   workspaces: 2,
   guest: 2,
   vm: 3,

@@ -26,6 +26,10 @@ export class AegisPaths extends Context.Tag("@aegis/host/AegisPaths")<
     readonly workspaces: string
     /** The journal's database. */
     readonly journal: string
+    /** The key that secrets are encrypted with. */
+    readonly masterKey: string
+    /** The secrets, encrypted. */
+    readonly vault: string
     /** One directory per instance. */
     readonly logs: string
     /** An OCI image layout. */
@@ -78,6 +82,8 @@ const make = (product: string) =>
       baseRootfs: `${home.value}/base-rootfs`,
       workspaces: `${data}/workspaces`,
       journal: `${data}/aegis.db`,
+      masterKey: `${home.value}/master.key`,
+      vault: `${data}/vault.json`,
       logs: `${data}/logs`,
       images: `${data}/images`,
       disks: `${data}/disks`,
