@@ -49,6 +49,8 @@ func (s *Server) boot(w http.ResponseWriter, r *http.Request) *wire.Failure {
 	if failure != nil {
 		return failure
 	}
+	// Secrets came in it. The command has them in its environment when this returns.
+	defer clear(body)
 	message, failure := wire.DecodeBoot(body)
 	if failure != nil {
 		return failure
@@ -62,6 +64,7 @@ func (s *Server) boot(w http.ResponseWriter, r *http.Request) *wire.Failure {
 	s.mu.Unlock()
 
 	primary, failure := s.start(message)
+	message.Env = nil
 	s.mu.Lock()
 	s.primary, s.failed = primary, failure != nil
 	s.mu.Unlock()

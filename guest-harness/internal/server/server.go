@@ -140,7 +140,7 @@ func send(w http.ResponseWriter, status int, body any) {
 
 // readBody reads a JSON body, which is limited.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *wire.Failure) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxBody))
+	body, err := readAll(http.MaxBytesReader(w, r.Body, wire.MaxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -149,6 +149,27 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *wire.Failure) {
 		return nil, wire.Failf(wire.BadRequest, "the body ended early: %v", err)
 	}
 	return body, nil
+}
+
+// readAll is io.ReadAll that leaves no copy of what it has read behind as its buffer grows: a body may hold secrets.
+func readAll(body io.Reader) ([]byte, error) {
+	buf := make([]byte, 0, 4096)
+	for {
+		if len(buf) == cap(buf) {
+			larger := make([]byte, len(buf), 2*cap(buf))
+			copy(larger, buf)
+			clear(buf)
+			buf = larger
+		}
+		n, err := body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+	}
 }
 
 // running gives the command, or the failure that says why there is none.

@@ -111,6 +111,7 @@ func (o *object) takeEnv(boot *Boot) {
 	if o.err != nil {
 		return
 	}
+	defer clear(raw)
 	seen := map[string]bool{}
 	err := eachMember(raw, func(name string, value json.RawMessage) error {
 		var text string
@@ -129,6 +130,7 @@ func (o *object) takeEnv(boot *Boot) {
 			boot.Path = text
 		}
 		boot.Env = append(boot.Env, name+"="+text)
+		clear(value)
 		return nil
 	})
 	if err != nil {

@@ -119,6 +119,8 @@ func take[T any](o *object, name, kind string) (value T, present bool) {
 		return value, false
 	}
 	delete(o.members, name)
+	// It may hold secrets, and is a copy that nobody needs once it is decoded.
+	defer clear(raw)
 	// null leaves a Go value as it was, and is none of the shapes the protocol has.
 	if bytes.Equal(raw, []byte("null")) || json.Unmarshal(raw, &value) != nil {
 		o.fail("%s must be %s", name, kind)
