@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 
 export interface ConformanceOptions {
@@ -34,7 +35,7 @@ const message = (vm: Vm, argv: BootMessage["argv"], more: Partial<BootMessage> =
   new BootMessage({
     protocol: protocolVersion,
     argv,
-    env: { PATH: "/bin" },
+    env: Redacted.make({ PATH: "/bin" }),
     cwd: "/",
     hostname: "guest",
     clockMs: 1_795_515_600_000,
@@ -102,7 +103,7 @@ export const conformanceCases = (options: ConformanceOptions): ReadonlyArray<Con
     "S-009 argv and environment arrive as they were sent",
     Effect.gen(function* () {
       const vm = yield* boot(options, "argv")
-      const env = { PATH: "/bin", A: "", B: "x=y z", C: "ä\n" }
+      const env = Redacted.make({ PATH: "/bin", A: "", B: "x=y z", C: "ä\n" })
       const frames = yield* runIn(vm, ["/bin/sh", "-c", 'printf "%s|" "$0" "$1" "$A" "$B" "$C"', "--name", "a  b"], {
         env
       })

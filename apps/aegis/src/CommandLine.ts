@@ -101,6 +101,12 @@ const readWords = (
     const equals = word.startsWith("--") ? word.indexOf("=") : -1
     const given = equals === -1 ? word : word.slice(0, equals)
     const flag = command.flags.find((candidate) => candidate.name === given || candidate.short === given)
+    if (flag === undefined && command.discreet === true) {
+      return misuse(
+        `a word that begins with - is no flag of ${name}`,
+        `${name} --help; such a value comes through standard input`
+      )
+    }
     if (flag === undefined) {
       const known = near(
         given,
@@ -152,6 +158,12 @@ const finish = (
   guest: ReadonlyArray<string> | undefined
 ): CommandLine => {
   const extra = positionals[command.positionals.length]
+  if (extra !== undefined && command.discreet === true) {
+    return misuse(
+      `${name} takes no more than ${command.positionals.join(" ")}`,
+      "put quotes around a value with spaces"
+    )
+  }
   if (extra !== undefined) {
     return command.guestCommand !== false
       ? misuse(`unexpected argument: ${extra}`, `put the command behind --: ${name} -- ${positionals.join(" ")}`)

@@ -19,13 +19,14 @@ import { images } from "./commands/Image.ts"
 import { logs } from "./commands/Logs.ts"
 import { rootfs } from "./commands/Rootfs.ts"
 import { run } from "./commands/Run.ts"
+import { secret } from "./commands/Secret.ts"
 import { status } from "./commands/Status.ts"
 import { up } from "./commands/Up.ts"
 import { why } from "./commands/Why.ts"
 import { UsageError } from "./Errors.ts"
 
 export const aegis = Command.make("aegis").pipe(
-  Command.withSubcommands([up, down, status, doctor, run, instance, logs, events, why, audit, images, rootfs])
+  Command.withSubcommands([up, down, status, doctor, run, instance, logs, events, why, audit, images, secret, rootfs])
 )
 
 /** Words were checked before: nothing is to be corrected or guessed here. */

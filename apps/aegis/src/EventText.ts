@@ -35,6 +35,12 @@ const what: (data: EventData) => string = Match.type<EventData>().pipe(
     InstanceAdopted: ({ paused, vm }) => `found ${paused ? "paused" : "running"} as process ${vm.pid}`,
     WakeUpsSuspended: ({ ends, withinSeconds }) =>
       `not woken any more: it ended ${ends} times within ${withinSeconds} s`,
+    SecretsGiven: ({ secrets }) =>
+      `given ${secrets.map(({ name, variable, version }) => `${name} (version ${version})${name === variable ? "" : ` as ${variable}`}`).join(", ")}`,
+    SecretsSet: ({ secrets }) =>
+      `secrets set: ${secrets.map(({ name, version }) => `${name} (version ${version})`).join(", ")}`,
+    SecretDeleted: ({ name }) => `secret ${name} deleted`,
+    SecretKeyRotated: ({ secrets }) => `master key rotated, ${secrets} secrets encrypted anew`,
     DaemonStarted: ({ pid, version }) => `aegisd ${version} started as process ${pid}`,
     DaemonStopped: ({ keptVms }) => `aegisd stopped${keptVms === 0 ? "" : `, ${keptVms} left running`}`,
     Unreadable: ({ text }) => `something that this version cannot read: ${text}`

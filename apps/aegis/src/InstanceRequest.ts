@@ -10,6 +10,7 @@ import {
   maxCommandBytes,
   MemoryMib,
   NamedWorkspace,
+  SecretRequestText,
   VcpuCount,
   WorkspaceName,
   type WorkspaceRequest
@@ -29,6 +30,7 @@ export const instanceFlags = {
   name: Options.optional(textOption("name")),
   image: Options.optional(textOption("image")),
   env: textOptions("env"),
+  secret: textOptions("secret"),
   workspace: Options.optional(textOption("workspace")),
   memory: Options.optional(textOption("memory")),
   cpus: Options.optional(textOption("cpus"))
@@ -38,6 +40,7 @@ export interface InstanceFlags {
   readonly name: Option.Option<string>
   readonly image: Option.Option<string>
   readonly env: ReadonlyArray<string>
+  readonly secret?: ReadonlyArray<string>
   readonly workspace: Option.Option<string>
   readonly memory: Option.Option<string>
   readonly cpus: Option.Option<string>
@@ -60,6 +63,7 @@ export const instanceRequest = (
         remedy: "put long data into a file of a workspace, or pass it through standard input (run -i)"
       })
     }
+    const secrets = yield* Effect.forEach(flags.secret ?? [], (text) => decode(SecretRequestText, "--secret", text))
     const handle = yield* whenGiven(flags.name, handleNamed)
     const image = yield* whenGiven(flags.image, (text) => imageText(text, cwd, "--image"))
     const memoryMib = yield* whenGiven(flags.memory, (text) => wholeNumber(MemoryMib, "--memory", text))
@@ -68,6 +72,7 @@ export const instanceRequest = (
     return new InstanceSpec({
       command,
       env,
+      secrets,
       interactive: flags.interactive ?? false,
       ...(handle === undefined ? {} : { handle }),
       ...(image === undefined ? {} : { image }),

@@ -2,7 +2,7 @@
  * How instances are shown: as a table, in full, and as JSON with the field names of the REST API.
  */
 import { RestInstance, restInstance, restTime } from "@aegis/contract"
-import type { EndReason, Instance } from "@aegis/domain"
+import { type EndReason, type Instance, secretRequestText } from "@aegis/domain"
 import * as Match from "effect/Match"
 import * as Schema from "effect/Schema"
 import { escapeLine } from "./Escape.ts"
@@ -34,6 +34,7 @@ export const instanceDetails = (instance: Instance): string => {
     line("Handle", instance.handle),
     line("Image", instance.image),
     line("Command", instance.command.join(" ")),
+    line("Secrets", instance.secrets?.map(secretRequestText).join(", ")),
     line("Memory", `${instance.memoryMib} MiB`),
     line("CPUs", String(instance.vcpus)),
     line("Workspace", instance.workspace),

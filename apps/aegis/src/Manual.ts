@@ -14,10 +14,12 @@ import {
 } from "./ManualEntry.ts"
 import { imageCommands } from "./ManualImage.ts"
 import { instanceCommands } from "./ManualInstance.ts"
+import { secretCommands } from "./ManualSecret.ts"
 
 export const groups: ReadonlyArray<GroupManual> = [
   { name: "instance", summary: "Start, show, stop and delete instances" },
   { name: "image", summary: "Pull, show and remove images" },
+  { name: "secret", summary: "Keep values that guests are given by name" },
   { name: "rootfs", summary: "Show and choose the base root file system" },
   { name: "audit", summary: "Check the journal of what happened" }
 ]
@@ -73,12 +75,14 @@ export const commands: ReadonlyArray<CommandManual> = [
       'aegis run -- echo "hello from aegis"',
       "aegis run --workspace . -- python app.py",
       "aegis run --image alpine:3.21 -- cat /etc/os-release",
+      "aegis run --secret API_KEY -- python app.py",
       "aegis run --env MODE=test --memory 1024 -- sh -c 'echo $MODE'",
       "tar c src | aegis run -i -- tar t"
     ]
   },
   ...instanceCommands,
   ...imageCommands,
+  ...secretCommands,
   {
     path: ["events"],
     summary: "Show what happened, and who asked for it",

@@ -24,6 +24,8 @@ export interface CommandManual {
   readonly guestCommand: boolean | `--${string}`
   /** Its exit code is that of a guest's command, and a failure of aegis itself 125 (D-21). */
   readonly guestExitCode?: true
+  /** Its words may be a secret: no message repeats what cannot be understood. */
+  readonly discreet?: true
   readonly flags: ReadonlyArray<FlagManual>
   readonly details?: string
   readonly examples: ReadonlyArray<string>
@@ -49,6 +51,12 @@ export const instanceFlags: ReadonlyArray<FlagManual> = [
     about: "Image whose files the guest has, such as alpine:3.21 (default: the base root file system)"
   },
   { name: "--env", value: "K=V", repeats: true, about: "Set a variable in the guest" },
+  {
+    name: "--secret",
+    value: "KEY[=NAME]",
+    repeats: true,
+    about: "Give the guest a secret as a variable; '*' gives all (default: none)"
+  },
   {
     name: "--workspace",
     value: "NAME_OR_PATH[:ro]",

@@ -22,7 +22,7 @@ describe("parse", () => {
     Effect.gen(function* () {
       const value = yield* parsed(
         ...["run", "--name", "web", "--image", "alpine:3.21", "--env", "A=1", "--env", "B=x=y", "--workspace", "./app"],
-        ...["--memory", "1024", "--cpus", "2", "-i", "--", "echo"]
+        ...["--secret", "KEY", "--secret=*", "--memory", "1024", "--cpus", "2", "-i", "--", "echo"]
       )
       const some = (text: string) => JSON.parse(JSON.stringify(Option.some(text))) as unknown
       assert.deepNestedInclude(value as object, {
@@ -30,6 +30,7 @@ describe("parse", () => {
           name: some("web"),
           image: some("alpine:3.21"),
           env: ["A=1", "B=x=y"],
+          secret: ["KEY", "*"],
           workspace: some("./app"),
           memory: some("1024"),
           cpus: some("2"),

@@ -21,6 +21,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { History } from "./History.ts"
 import { reported } from "./Reported.ts"
+import { Secrets } from "./Secrets.ts"
 
 /** What a command may take to end after SIGTERM, where nobody said. */
 const usualGrace = 5
@@ -42,6 +43,7 @@ export const handlers = AegisRpcs.toLayer(
     const history = yield* History
     const images = yield* ImageStore
     const rootfs = yield* BaseRootfs
+    const secrets = yield* Secrets
     const startedAt = yield* DateTime.now
     return AegisRpcs.of({
       Status: () =>
@@ -99,6 +101,10 @@ export const handlers = AegisRpcs.toLayer(
           rootfs.pull(variant, (step) => (step._tag === "RootfsSubstituted" ? undefined : report(step)))
         ),
       Logs: ({ query, target }) => instances.logs(target, query),
+      SecretSet: ({ secrets: given }) => secrets.set(given, by("secret set")),
+      SecretList: () => secrets.list,
+      SecretDelete: ({ name }) => secrets.remove(name, by("secret delete")),
+      SecretRotateKey: () => secrets.rotateKey(by("secret rotate-key")),
       Leave: () =>
         Effect.gen(function* () {
           yield* instances.leave

@@ -1,7 +1,16 @@
 /**
  * The REST routes, each answered by the same services as the RPCs.
  */
-import { RestApi, RestErrorBody, RestEvent, restEvent, RestInstance, restInstance, RestStatus } from "@aegis/contract"
+import {
+  RestApi,
+  RestErrorBody,
+  RestEvent,
+  restEvent,
+  RestInstance,
+  restInstance,
+  restSecret,
+  RestStatus
+} from "@aegis/contract"
 import {
   ByRest,
   Handle,
@@ -11,8 +20,10 @@ import {
   InvalidArgument,
   type JournalEvent,
   NamedWorkspace,
+  NewSecret,
   NotFound,
   parseImageSource,
+  SecretName,
   type StartOutcome,
   type StoreError,
   TemporaryWorkspace,
@@ -28,9 +39,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { History } from "./History.ts"
+import { Secrets } from "./Secrets.ts"
 
 const daemon = HttpApiBuilder.group(RestApi, "daemon", (handlers) =>
   handlers.handle("status", () =>
@@ -58,13 +71,13 @@ const instances = HttpApiBuilder.group(RestApi, "instances", (handlers) =>
     return handlers
       .handle("create", ({ payload }) =>
         Effect.gen(function* () {
-          const { command, env, handle, image_ref, memory_mb, vcpus } = payload
+          const { command, env, handle, image_ref, memory_mb, secrets, vcpus } = payload
           const cause = by("POST /v1/instances")
           if (command !== undefined) {
             const workspace = yield* workspaceOf(payload.workspace)
             // Refused before anything is made; the start itself goes on when this has been answered.
             if (image_ref !== undefined) yield* parseImageSource(image_ref)
-            const spec = { command, handle, env, memoryMib: memory_mb, vcpus, workspace, image: image_ref }
+            const spec = { command, handle, env, secrets, memoryMib: memory_mb, vcpus, workspace, image: image_ref }
             return yield* answer(yield* service.start(new InstanceSpec(spec), cause))
           }
           if (handle === undefined) return yield* commandRequired("nothing names a stopped instance")
@@ -152,6 +165,33 @@ const events = HttpApiBuilder.group(RestApi, "events", (handlers) =>
   })
 )
 
+const secrets = HttpApiBuilder.group(RestApi, "secrets", (handlers) =>
+  Effect.gen(function* () {
+    const service = yield* Secrets
+    return handlers
+      .handle("set", ({ path: { key }, payload: { value } }) =>
+        Effect.gen(function* () {
+          const name = yield* Effect.mapError(
+            Schema.decode(SecretName)(key),
+            ({ message }) =>
+              new InvalidArgument({
+                argument: `secret ${JSON.stringify(key)}`,
+                reason: message,
+                remedy: "use a name such as API_KEY"
+              })
+          )
+          const secret = new NewSecret({ name, value: Redacted.make(value) })
+          const [info] = yield* service.set([secret], by("PUT /v1/secrets/{key}"))
+          return info === undefined ? yield* Effect.dieMessage("the vault forgot a secret") : restSecret(info)
+        })
+      )
+      .handle("list", () => Effect.map(service.list, (found) => found.map(restSecret)))
+      .handle("delete", ({ path: { key } }) =>
+        Effect.as(service.remove(key, by("DELETE /v1/secrets/{key}")), { status: "deleted" as const })
+      )
+  })
+)
+
 const line = (document: object) => `${JSON.stringify(document)}\n`
 
 const eventLine = (event: JournalEvent) => Effect.map(Effect.orDie(Schema.encode(RestEvent)(restEvent(event))), line)
@@ -185,6 +225,6 @@ const decodeErrors = HttpLayerRouter.middleware((handler) =>
 )
 
 export const rest = HttpLayerRouter.addHttpApi(RestApi, { openapiPath: "/v1/openapi.json" }).pipe(
-  Layer.provide([daemon, instances, events]),
+  Layer.provide([daemon, instances, events, secrets]),
   Layer.provide(decodeErrors.layer)
 )

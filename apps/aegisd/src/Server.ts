@@ -18,6 +18,7 @@ import type { History } from "./History.ts"
 import { handlers } from "./Handlers.ts"
 import { LogDefects } from "./LogDefects.ts"
 import { rest } from "./Rest.ts"
+import type { Secrets } from "./Secrets.ts"
 
 /** A request's headers must come within this time, so that a client that dawdles holds nothing (T-43). */
 const headersTimeout = 10_000
@@ -26,7 +27,7 @@ const headersTimeout = 10_000
 const rpc: Layer.Layer<
   never,
   never,
-  HttpLayerRouter.HttpRouter | Instances | BackendChoice | Journal | History | BaseRootfs | ImageStore
+  HttpLayerRouter.HttpRouter | Instances | BackendChoice | Journal | History | BaseRootfs | ImageStore | Secrets
 > = RpcServer.layerHttpRouter({
   group: AegisRpcs.middleware(LogDefects),
   path: "/rpc",

@@ -7,6 +7,7 @@ import { images } from "@aegis/images"
 import { Instances } from "@aegis/instances"
 import { journalAt } from "@aegis/journal"
 import { LogStore } from "@aegis/logs"
+import { Vault } from "@aegis/vault"
 import { BackendChoice, VerdictCache } from "@aegis/vm"
 import * as Libkrun from "@aegis/vm-libkrun"
 import * as Qemu from "@aegis/vm-qemu"
@@ -23,6 +24,7 @@ import * as path from "node:path"
 import { History } from "./History.ts"
 import { pidFile, residence } from "./Residence.ts"
 import { ensureRootfs } from "./RootfsCommand.ts"
+import { Secrets } from "./Secrets.ts"
 import { server } from "./Server.ts"
 
 /** `dist/`: the launcher stands in it. */
@@ -40,8 +42,8 @@ const probe = Layer.scopedDiscard(Effect.flatMap(BackendChoice, (choice) => Effe
 
 const journal = Layer.unwrapEffect(Effect.map(AegisPaths, ({ journal }) => journalAt({ file: journal })))
 
-const services = Layer.mergeAll(Instances.layer, History.layer).pipe(
-  Layer.provideMerge(Layer.mergeAll(backends, Workspaces.layer, images, LogStore.layer(), journal))
+const services = Layer.mergeAll(Instances.layer, History.layer, Secrets.layer).pipe(
+  Layer.provideMerge(Layer.mergeAll(backends, Workspaces.layer, images, LogStore.layer(), Vault.layer, journal))
 )
 
 const daemon = pidFile.pipe(

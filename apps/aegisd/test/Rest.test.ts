@@ -16,6 +16,7 @@ import * as path from "node:path"
 import { runtime } from "../../../libs/instances/test/runtime.ts"
 import { History } from "../src/History.ts"
 import { rest } from "../src/Rest.ts"
+import { Secrets } from "../src/Secrets.ts"
 
 const socket = path.join(mkdtempSync(path.join(tmpdir(), "aegisd-rest-")), "s")
 
@@ -27,7 +28,7 @@ const served = HttpLayerRouter.serve(
 ).pipe(
   Layer.provide(NodeHttpServer.layer(() => http, { path: socket })),
   Layer.provide(Layer.provide(BackendChoice.layer([]), VerdictCache.layerNone)),
-  Layer.provide(Layer.provideMerge(History.layer, runtime())),
+  Layer.provide(Layer.provideMerge(Layer.merge(History.layer, Secrets.layer), runtime())),
   Layer.provide(Logger.minimumLogLevel(LogLevel.Warning))
 )
 

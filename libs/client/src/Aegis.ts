@@ -26,6 +26,7 @@ import {
   type LogEntry,
   type LogQuery,
   type LogUnavailable,
+  type NewSecret,
   type NotFound,
   type PullError,
   type PullProgress,
@@ -33,10 +34,15 @@ import {
   type RootfsUnavailable,
   type RootfsVariant,
   type RunEvent,
+  type SecretInfo,
+  type SecretUnknown,
   type StartError,
   type StartOutcome,
   type StateConflict,
-  type StoreError
+  type StoreError,
+  type VaultCorrupt,
+  type VaultError,
+  type VaultUnavailable
 } from "@aegis/domain"
 import * as Socket from "@effect/platform/Socket"
 import * as RpcClient from "@effect/rpc/RpcClient"
@@ -138,6 +144,15 @@ export class Aegis extends Context.Tag("@aegis/client/Aegis")<
       target: string,
       query: LogQuery
     ) => Stream.Stream<LogEntry, OfOne | InvalidArgument | LogUnavailable>
+    /** Stores secrets, all or none; instances have them from their next start on. */
+    readonly secretSet: (
+      secrets: readonly [NewSecret, ...ReadonlyArray<NewSecret>]
+    ) => Effect.Effect<ReadonlyArray<SecretInfo>, InvalidArgument | VaultError | DaemonUnreachable>
+    /** By name. No call gives a value. */
+    readonly secretList: Effect.Effect<ReadonlyArray<SecretInfo>, VaultUnavailable | DaemonUnreachable>
+    readonly secretDelete: (name: string) => Effect.Effect<void, SecretUnknown | VaultError | DaemonUnreachable>
+    /** Encrypts all secrets anew with a new key; says how many there are. */
+    readonly secretRotateKey: Effect.Effect<number, VaultCorrupt | VaultError | DaemonUnreachable>
     /** The daemon ends and leaves its VMs running. */
     readonly leave: Effect.Effect<void, DaemonUnreachable>
   }
@@ -180,6 +195,10 @@ const make = Effect.gen(function* () {
     imagePrune: (options) => reach(rpc.ImagePrune(options)),
     rootfsPull: (variant) => reachAll(rpc.RootfsPull({ variant })),
     logs: (target, query) => reachAll(rpc.Logs({ target, query })),
+    secretSet: (secrets) => reach(rpc.SecretSet({ secrets })),
+    secretList: reach(rpc.SecretList()),
+    secretDelete: (name) => reach(rpc.SecretDelete({ name })),
+    secretRotateKey: reach(rpc.SecretRotateKey()),
     leave: reach(rpc.Leave())
   })
 })

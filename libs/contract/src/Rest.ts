@@ -12,6 +12,9 @@ import {
   InstanceState,
   InstanceTarget,
   MemoryMib,
+  type SecretInfo,
+  SecretName,
+  SecretRequestText,
   VcpuCount
 } from "@aegis/domain"
 import * as HttpApi from "@effect/platform/HttpApi"
@@ -20,8 +23,16 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { StartFailure, StateFailure, StoreFailure, TargetFailure } from "./RestFailures.ts"
-import { RestInstance } from "./RestInstance.ts"
+import {
+  SecretFailure,
+  SecretNameFailure,
+  StartFailure,
+  StateFailure,
+  StoreFailure,
+  TargetFailure,
+  VaultFailure
+} from "./RestFailures.ts"
+import { RestInstance, restTime } from "./RestInstance.ts"
 import { SpokenDuration, SpokenGrace, SpokenSince } from "./SpokenTime.ts"
 
 export class RestStatus extends Schema.Class<RestStatus>("RestStatus")({
@@ -39,6 +50,8 @@ export class RestCreate extends Schema.Class<RestCreate>("RestCreate")({
   /** An image's name, or `oci:`, `oci-archive:`, `docker-archive:` or `rootfs:` and an absolute path; absent: the base root file system. */
   image_ref: Schema.optional(Schema.String.pipe(Schema.minLength(1), Schema.maxLength(4200))),
   env: Schema.optionalWith(Environment, { default: () => ({}) }),
+  /** By name: `KEY`, `KEY=VARIABLE`, or `*` for all. None where none is named. */
+  secrets: Schema.optionalWith(Schema.Array(SecretRequestText), { default: () => [] }),
   memory_mb: Schema.optionalWith(MemoryMib, { default: () => defaultMemoryMib }),
   vcpus: Schema.optionalWith(VcpuCount, { default: () => defaultVcpus }),
   /** A workspace's name, or the absolute path of a directory; absent: a temporary one. */
@@ -116,7 +129,39 @@ const events = HttpApiGroup.make("events").add(
     .addError(TargetFailure)
 )
 
+/** What is not a value's form is refused without a word of it: it may be a value all the same (P4). */
+const unspoken = { message: () => ({ message: 'the body is {"value": "…"}', override: true }) }
+
+export const RestSecretValue = Schema.Struct({ value: Schema.String.annotations(unspoken) }).annotations(unspoken)
+
+/** What is shown of a secret; never its value. */
+export class RestSecret extends Schema.Class<RestSecret>("RestSecret")({
+  name: SecretName,
+  /** How often it was set. */
+  version: Schema.Int,
+  /** When it was last set. */
+  created_at: Schema.String
+}) {}
+
+/** A secret as REST shows it. */
+export const restSecret = ({ createdAt, name, version }: SecretInfo): RestSecret =>
+  new RestSecret({ name, version, created_at: restTime(createdAt) })
+
+const key = HttpApiSchema.param("key", Schema.String)
+
+/** No route gives a value. */
+const secrets = HttpApiGroup.make("secrets")
+  .add(
+    HttpApiEndpoint.put("set")`/v1/secrets/${key}`
+      .setPayload(RestSecretValue)
+      .addSuccess(RestSecret)
+      .addError(SecretFailure)
+  )
+  .add(HttpApiEndpoint.get("list", "/v1/secrets").addSuccess(Schema.Array(RestSecret)).addError(VaultFailure))
+  .add(HttpApiEndpoint.del("delete")`/v1/secrets/${key}`.addSuccess(done("deleted")).addError(SecretNameFailure))
+
 export class RestApi extends HttpApi.make("aegis")
   .add(HttpApiGroup.make("daemon").add(HttpApiEndpoint.get("status", "/v1/status").addSuccess(RestStatus)))
   .add(instances)
-  .add(events) {}
+  .add(events)
+  .add(secrets) {}

@@ -25,10 +25,13 @@ import {
   RegistryUnavailable,
   ResourcesRefused,
   RootfsUnavailable,
+  SecretUnknown,
   StateConflict,
   StoreBusy,
   StoreCorrupt,
   StoreUnavailable,
+  VaultCorrupt,
+  VaultUnavailable,
   WorkspaceRefused
 } from "@aegis/domain"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
@@ -77,5 +80,17 @@ export const StartFailure = Schema.Union(
   failure(BootTimeout),
   failure(CommandNotStarted),
   failure(ResourcesRefused),
-  failure(LogUnavailable)
+  failure(LogUnavailable),
+  failure(SecretUnknown),
+  failure(VaultCorrupt),
+  failure(VaultUnavailable)
 )
+
+/** What using the store of secrets can fail with. */
+export const VaultFailure = Schema.Union(failure(VaultUnavailable), failure(DiskFull))
+
+/** As `VaultFailure`, or the name or the value cannot be a secret's. */
+export const SecretFailure = Schema.Union(failure(InvalidArgument), ...VaultFailure.members)
+
+/** As `VaultFailure`, or there is no such secret. */
+export const SecretNameFailure = Schema.Union(failure(SecretUnknown), ...VaultFailure.members)

@@ -12,6 +12,7 @@ import {
   InstanceState,
   type JournalEvent,
   MemoryMib,
+  SecretRequestText,
   VcpuCount
 } from "@aegis/domain"
 import * as DateTime from "effect/DateTime"
@@ -23,6 +24,8 @@ export class RestInstance extends Schema.Class<RestInstance>("RestInstance")({
   state: InstanceState,
   image_ref: Schema.optional(Schema.String),
   command: Command,
+  /** The secrets that it is given, by name. */
+  secrets: Schema.optional(Schema.Array(SecretRequestText)),
   created_at: Schema.String,
   started_at: Schema.optional(Schema.String),
   last_active_at: Schema.String,
@@ -43,6 +46,7 @@ export const restInstance = (instance: Instance): RestInstance =>
     state: instance.state,
     image_ref: instance.image,
     command: instance.command,
+    secrets: instance.secrets,
     created_at: restTime(instance.createdAt),
     started_at: instance.startedAt === undefined ? undefined : restTime(instance.startedAt),
     last_active_at: restTime(instance.lastActiveAt),

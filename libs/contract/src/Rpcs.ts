@@ -26,6 +26,7 @@ import {
   LogEntry,
   LogQuery,
   LogUnavailable,
+  NewSecret,
   NotFound,
   PullError,
   PullProgress,
@@ -33,10 +34,15 @@ import {
   RootfsUnavailable,
   RootfsVariant,
   RunEvent,
+  SecretInfo,
+  SecretUnknown,
   StartError,
   StartOutcome,
   StateConflict,
-  StoreError
+  StoreError,
+  VaultCorrupt,
+  VaultError,
+  VaultUnavailable
 } from "@aegis/domain"
 import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
@@ -170,6 +176,23 @@ export class AegisRpcs extends RpcGroup.make(
     success: LogEntry,
     error: Schema.Union(NotFound, StoreError, InvalidArgument, LogUnavailable),
     stream: true
+  }),
+  /** Stores secrets, all or none; those that are there are replaced. Instances have them from their next start on. */
+  Rpc.make("SecretSet", {
+    payload: { secrets: Schema.NonEmptyArray(NewSecret) },
+    success: Schema.Array(SecretInfo),
+    error: Schema.Union(InvalidArgument, ...VaultError.members)
+  }),
+  /** By name; never a value. There is no call that gives one. */
+  Rpc.make("SecretList", { success: Schema.Array(SecretInfo), error: VaultUnavailable }),
+  Rpc.make("SecretDelete", {
+    payload: { name: Schema.String },
+    error: Schema.Union(SecretUnknown, ...VaultError.members)
+  }),
+  /** Encrypts all of them anew with a new key; says how many there are. */
+  Rpc.make("SecretRotateKey", {
+    success: Schema.Int,
+    error: Schema.Union(VaultCorrupt, ...VaultError.members)
   }),
   /** The daemon ends and leaves its VMs running, for the next daemon to go on with (`aegis down --keep`). */
   Rpc.make("Leave")

@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { InstanceId } from "./Ids.ts"
-import { EndReason, InstanceSpec } from "./Instance.ts"
+import { EndReason, InstanceSpec, withBlankEnvironment } from "./Instance.ts"
 
 /** A person at a terminal; `command` is the subcommand, never its arguments. */
 export class ByCli extends Schema.TaggedClass<ByCli>()("Cli", { command: Schema.String }) {}
@@ -41,7 +41,7 @@ export class VmRecord extends Schema.Class<VmRecord>("VmRecord")({
   detail: Schema.Unknown
 }) {}
 
-/** An instance is recorded; it is being started. The spec is whole, its environment's values too: a restart needs them (S-082). */
+/** An instance is recorded; it is being started. Of its environment only the names are written down: events are kept for ever. */
 export class InstanceCreated extends Schema.TaggedClass<InstanceCreated>()("InstanceCreated", {
   spec: InstanceSpec,
   image: Schema.optional(Schema.String),
@@ -84,6 +84,24 @@ export class WakeUpsSuspended extends Schema.TaggedClass<WakeUpsSuspended>()("Wa
   ends: Schema.Int,
   withinSeconds: Schema.Number
 }) {}
+/** A secret that a guest was given: under which name, and which of its values by number; never the value. */
+export const GivenSecret = Schema.Struct({ name: Schema.String, variable: Schema.String, version: Schema.Int })
+export type GivenSecret = typeof GivenSecret.Type
+
+/** Its guest is about to be given these secrets; the cause is whoever asked for the start. */
+export class SecretsGiven extends Schema.TaggedClass<SecretsGiven>()("SecretsGiven", {
+  secrets: Schema.Array(GivenSecret)
+}) {}
+/** Secrets were set; each has this version from now on. */
+export class SecretsSet extends Schema.TaggedClass<SecretsSet>()("SecretsSet", {
+  secrets: Schema.Array(Schema.Struct({ name: Schema.String, version: Schema.Int }))
+}) {}
+/** A secret was deleted. */
+export class SecretDeleted extends Schema.TaggedClass<SecretDeleted>()("SecretDeleted", { name: Schema.String }) {}
+/** All secrets were encrypted anew with a new key. */
+export class SecretKeyRotated extends Schema.TaggedClass<SecretKeyRotated>()("SecretKeyRotated", {
+  secrets: Schema.Int
+}) {}
 /** A daemon began to serve. */
 export class DaemonStarted extends Schema.TaggedClass<DaemonStarted>()("DaemonStarted", {
   version: Schema.String,
@@ -108,6 +126,10 @@ export const EventData = Schema.Union(
   PortsAssigned,
   InstanceAdopted,
   WakeUpsSuspended,
+  SecretsGiven,
+  SecretsSet,
+  SecretDeleted,
+  SecretKeyRotated,
   DaemonStarted,
   DaemonStopped,
   UnreadableEvent
@@ -132,7 +154,8 @@ export class JournalEvent extends Schema.Class<JournalEvent>("JournalEvent")({
 export const withoutEnvironmentValues = (event: JournalEvent): JournalEvent => {
   const { data } = event
   if (data._tag !== "InstanceCreated") return event
-  const env = Object.fromEntries(Object.keys(data.spec.env).map((name) => [name, "…"]))
-  const spec = new InstanceSpec({ ...data.spec, env })
-  return new JournalEvent({ ...event, data: new InstanceCreated({ ...data, spec }) })
+  return new JournalEvent({
+    ...event,
+    data: new InstanceCreated({ ...data, spec: withBlankEnvironment(data.spec, "…") })
+  })
 }

@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import { PullProgress } from "./Image.ts"
 import { Handle, InstanceId, WorkspaceName } from "./Ids.ts"
 import { defaultMemoryMib, defaultVcpus, maxCommandBytes, MemoryMib, VcpuCount } from "./Resources.ts"
+import { SecretRequest } from "./Secret.ts"
 
 const noNul = <S extends Schema.Schema<string, string>>(schema: S) =>
   schema.pipe(Schema.filter((text) => (text.includes("\0") ? "a NUL byte cannot be passed to a program" : undefined)))
@@ -56,6 +57,8 @@ export class InstanceSpec extends Schema.Class<InstanceSpec>("InstanceSpec")({
   command: Command,
   handle: Schema.optional(Handle),
   env: Schema.optionalWith(Environment, { default: () => ({}) }),
+  /** Which secrets it is given, by name: their values are read anew at each start (S-091). */
+  secrets: Schema.optionalWith(Schema.Array(SecretRequest), { default: () => [] }),
   memoryMib: Schema.optionalWith(MemoryMib, { default: () => defaultMemoryMib }),
   vcpus: Schema.optionalWith(VcpuCount, { default: () => defaultVcpus }),
   workspace: Schema.optionalWith(WorkspaceRequest, { default: () => new TemporaryWorkspace() }),
@@ -66,6 +69,10 @@ export class InstanceSpec extends Schema.Class<InstanceSpec>("InstanceSpec")({
   /** Whether the command's standard input is fed by the client (`run -i`) or is empty. */
   interactive: Schema.optionalWith(Schema.Boolean, { default: () => false })
 }) {}
+
+/** The same with `blank` for each value of its environment: what may be kept for ever, or shown. */
+export const withBlankEnvironment = (spec: InstanceSpec, blank: string): InstanceSpec =>
+  new InstanceSpec({ ...spec, env: Object.fromEntries(Object.keys(spec.env).map((name) => [name, blank])) })
 
 export const InstanceState = Schema.Literal("starting", "running", "paused", "stopped")
 export type InstanceState = typeof InstanceState.Type
@@ -112,6 +119,8 @@ export class Instance extends Schema.Class<Instance>("Instance")({
   /** The real path on the host that the guest sees at /workspace. */
   workspace: Schema.optional(Schema.String),
   image: Schema.optional(Schema.String),
+  /** The secrets that it is given, by name. */
+  secrets: Schema.optional(Schema.Array(SecretRequest)),
   createdAt: Schema.DateTimeUtc,
   /** When its guest last began to run its command. */
   startedAt: Schema.optional(Schema.DateTimeUtc),

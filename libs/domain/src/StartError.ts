@@ -19,6 +19,7 @@ import { PullError } from "./Image.ts"
 import { ImageRefInvalid } from "./ImageErrors.ts"
 import { StoreBusy, StoreCorrupt, StoreUnavailable } from "./JournalErrors.ts"
 import { LogUnavailable } from "./LogEntry.ts"
+import { SecretUnknown, VaultCorrupt, VaultUnavailable } from "./SecretErrors.ts"
 
 export const StartError = Schema.Union(
   InvalidArgument,
@@ -37,6 +38,9 @@ export const StartError = Schema.Union(
   StoreBusy,
   StoreCorrupt,
   StoreUnavailable,
-  LogUnavailable
+  LogUnavailable,
+  SecretUnknown,
+  VaultCorrupt,
+  VaultUnavailable
 )
 export type StartError = typeof StartError.Type

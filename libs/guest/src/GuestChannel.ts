@@ -126,7 +126,10 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
   return {
     health: json("/health", Health).pipe(Effect.withSpan("GuestChannel.health")),
     boot: Effect.fn("GuestChannel.boot")(function* (message: BootMessage) {
-      const body = yield* Effect.orDie(Schema.encode(Schema.parseJson(BootMessageSchema))(message))
+      const body = yield* Effect.catchAll(Schema.encode(Schema.parseJson(BootMessageSchema))(message), () =>
+        // The schema's own words would quote the environment.
+        Effect.dieMessage("the boot message does not fit its schema")
+      )
       return (yield* json("/boot", Booted, body)).pid
     }),
     events: (after) =>

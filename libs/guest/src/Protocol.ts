@@ -23,7 +23,7 @@ export class Health extends Schema.Class<Health>("Health")({
 export class BootMessage extends Schema.Class<BootMessage>("BootMessage")({
   protocol: Schema.Literal(protocolVersion),
   argv: Command,
-  env: Environment,
+  env: Schema.Redacted(Environment),
   cwd: Schema.String,
   hostname: Schema.String.pipe(Schema.maxLength(64)),
   clockMs: Schema.Int,

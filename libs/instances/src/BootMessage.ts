@@ -1,9 +1,11 @@
 import type { InstanceId, InstanceSpec } from "@aegis/domain"
 import { BootMessage, protocolVersion } from "@aegis/guest"
 import { Machine } from "@aegis/host"
+import type { RevealedSecret } from "@aegis/vault"
 import type { Vm } from "@aegis/vm"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 
 /** The environment every command begins with (contract D-09). An image's own ENV is not part of it (S-021). */
 const baseEnvironment = {
@@ -13,13 +15,19 @@ const baseEnvironment = {
 }
 
 /** What the guest is told, once. What the caller set with `--env` wins over everything else (S-078). */
-export const bootMessage = (id: InstanceId, spec: InstanceSpec, vm: Vm): Effect.Effect<BootMessage> =>
+export const bootMessage = (
+  id: InstanceId,
+  spec: InstanceSpec,
+  secrets: ReadonlyArray<RevealedSecret>,
+  vm: Vm
+): Effect.Effect<BootMessage> =>
   Effect.gen(function* () {
+    const given = Object.fromEntries(secrets.map(({ value, variable }) => [variable, Redacted.value(value)]))
     const handle = spec.handle === undefined ? {} : { AEGIS_HANDLE: spec.handle }
     return new BootMessage({
       protocol: protocolVersion,
       argv: spec.command,
-      env: { ...baseEnvironment, AEGIS_INSTANCE_ID: id, ...handle, ...spec.env },
+      env: Redacted.make({ ...baseEnvironment, ...given, AEGIS_INSTANCE_ID: id, ...handle, ...spec.env }),
       cwd: "/workspace",
       hostname: spec.handle ?? id,
       clockMs: yield* Clock.currentTimeMillis,

@@ -6,6 +6,7 @@ import type { BaseRootfs } from "@aegis/images"
 import { ImageStore } from "@aegis/images"
 import { InstanceRecords, Journal } from "@aegis/journal"
 import { LogStore } from "@aegis/logs"
+import { Vault } from "@aegis/vault"
 import type { BackendChoice } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
 import type * as Context from "effect/Context"
@@ -22,7 +23,8 @@ import { Action, crashLoop, decide, shortLives } from "./Lifecycle.ts"
 export const usualGrace = Duration.seconds(5)
 
 /** What a life needs. */
-export type Services = BackendChoice | BaseRootfs | ImageStore | InstanceRecords | Journal | LogStore | Workspaces
+export type Services =
+  BackendChoice | BaseRootfs | ImageStore | InstanceRecords | Journal | LogStore | Vault | Workspaces
 
 export type Parts = Effect.Effect.Success<ReturnType<typeof make>>
 
@@ -33,6 +35,7 @@ export const make = (context: Context.Context<Services>) =>
     const journal = yield* Journal
     const logs = yield* LogStore
     const images = yield* ImageStore
+    const vault = yield* Vault
     const workspaces = yield* Workspaces
     const lives = new Map<InstanceId, Life.Life>()
     const lock = KeyedLock.make<InstanceId>()
@@ -72,5 +75,5 @@ export const make = (context: Context.Context<Services>) =>
         Effect.uninterruptible
       )
 
-    return { records, journal, logs, images, workspaces, lives, lock, act, lifeOf, found, writeEnd, live }
+    return { records, journal, logs, images, vault, workspaces, lives, lock, act, lifeOf, found, writeEnd, live }
   }).pipe(Effect.provide(context))

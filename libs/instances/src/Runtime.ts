@@ -7,6 +7,7 @@ import { armCrashPoints } from "@aegis/host"
 import { BaseRootfs, ImageStore } from "@aegis/images"
 import { InstanceRecords, Journal } from "@aegis/journal"
 import { LogStore } from "@aegis/logs"
+import { Vault } from "@aegis/vault"
 import { BackendChoice } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
 import * as Context from "effect/Context"
@@ -29,6 +30,7 @@ export const make = Effect.gen(function* () {
     InstanceRecords,
     Journal,
     LogStore,
+    Vault,
     Workspaces
   )(yield* Effect.context<Parts.Services>())
   const parts = yield* Parts.make(context)

@@ -2,6 +2,7 @@ import {
   BootFailed,
   BootTimeout,
   CommandNotStarted,
+  type EventCause,
   type InstanceId,
   type InstanceSpec,
   parseImageSource,
@@ -11,12 +12,15 @@ import {
 import type { ChannelError } from "@aegis/guest"
 import { crashPoint } from "@aegis/host"
 import { BaseRootfs, ImageStore } from "@aegis/images"
+import type { InstanceRecords } from "@aegis/journal"
+import type { Vault } from "@aegis/vault"
 import { BackendChoice, bootLimit, type Vm } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { bootMessage } from "./BootMessage.ts"
+import { giveSecrets } from "./Secrets.ts"
 
 /**
  * From a specification to a running command: disk, workspace, VM, boot message, in this order. Everything it makes belongs to
@@ -25,11 +29,12 @@ import { bootMessage } from "./BootMessage.ts"
 export const startGuest = (
   id: InstanceId,
   spec: InstanceSpec,
+  cause: EventCause,
   report: (progress: PullProgress) => void
 ): Effect.Effect<
   { readonly vm: Vm; readonly workspace: string },
   StartError,
-  BaseRootfs | ImageStore | BackendChoice | Workspaces | Scope.Scope
+  BaseRootfs | ImageStore | BackendChoice | InstanceRecords | Vault | Workspaces | Scope.Scope
 > =>
   Effect.gen(function* () {
     const backend = yield* Effect.flatMap(BackendChoice, (choice) => choice.backend)
@@ -39,7 +44,7 @@ export const startGuest = (
     yield* crashPoint("disk and workspace are there")
     const vm = yield* backend.boot({ id, memoryMib, vcpus, rootDisk, workspace })
     yield* crashPoint("the VM is up")
-    const message = yield* bootMessage(id, spec, vm)
+    const message = yield* bootMessage(id, spec, yield* giveSecrets(id, spec, cause), vm)
     const limit = yield* bootLimit
     yield* vm.guest.boot(message).pipe(
       Effect.catchAll((error) => Effect.flatMap(vm.consoleTail, (tail) => Effect.fail(refusal(error, spec, tail)))),

@@ -10,7 +10,7 @@ import {
   HandleTaken,
   InstanceCreated,
   type InstanceId,
-  InstanceSpec,
+  type InstanceSpec,
   type NotFound,
   Output,
   parseImageSource,
@@ -20,11 +20,13 @@ import {
   type StartError,
   Started,
   StartOutcome,
-  StateConflict
+  StateConflict,
+  withBlankEnvironment
 } from "@aegis/domain"
 import type { OutputFrame } from "@aegis/guest"
 import { crashPoint } from "@aegis/host"
 import type { InstanceRecord } from "@aegis/journal"
+import { Vault } from "@aegis/vault"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Mailbox from "effect/Mailbox"
@@ -33,6 +35,7 @@ import * as Stream from "effect/Stream"
 import type { Ending } from "./Ending.ts"
 import { Action } from "./Lifecycle.ts"
 import type { Parts } from "./Parts.ts"
+import { checkSecrets } from "./Secrets.ts"
 import { bootSlots, checkResources } from "./Resources.ts"
 import { startGuest } from "./StartGuest.ts"
 import { instanceOf } from "./View.ts"
@@ -57,18 +60,19 @@ const nobody: Listener = {
 }
 
 /** What is written down of a specification: a `run` is never started again, so the values of its environment are nobody's business. */
-const toKeep = (spec: InstanceSpec) =>
-  spec.ephemeral
-    ? new InstanceSpec({ ...spec, env: Object.fromEntries(Object.keys(spec.env).map((name) => [name, ""])) })
-    : spec
+const toKeep = (spec: InstanceSpec) => (spec.ephemeral ? withBlankEnvironment(spec, "") : spec)
 
 export type Starting = Effect.Effect.Success<ReturnType<typeof make>>
 
-export const make = ({ act, found, lifeOf, live, lock, records, workspaces, writeEnd }: Parts, { removeId }: Ending) =>
+export const make = (
+  { act, found, lifeOf, live, lock, records, vault, workspaces, writeEnd }: Parts,
+  { removeId }: Ending
+) =>
   Effect.gen(function* () {
     const slots = yield* bootSlots
+    const secretsOf = (spec: InstanceSpec) => Effect.provideService(checkSecrets(spec), Vault, vault)
 
-    const boot = (id: InstanceId, spec: InstanceSpec, listener: Listener) =>
+    const boot = (id: InstanceId, spec: InstanceSpec, cause: EventCause, listener: Listener) =>
       live({
         id,
         spec,
@@ -77,7 +81,7 @@ export const make = ({ act, found, lifeOf, live, lock, records, workspaces, writ
             const begun = yield* Clock.currentTimeMillis
             yield* listener.created(id)
             yield* Effect.ignoreLogged(log.system("starting"))
-            const { vm } = yield* slots.withPermits(1)(startGuest(id, spec, listener.preparing))
+            const { vm } = yield* slots.withPermits(1)(startGuest(id, spec, cause, listener.preparing))
             yield* log.guestBooted
             const bootMillis = (yield* Clock.currentTimeMillis) - begun
             yield* act(id, new ByGuest(), Action.Started({ bootMillis, vm: recordOf(vm) })).pipe(
@@ -96,13 +100,14 @@ export const make = ({ act, found, lifeOf, live, lock, records, workspaces, writ
       Effect.gen(function* () {
         yield* checkResources(spec)
         if (spec.image !== undefined) yield* parseImageSource(spec.image)
+        yield* secretsOf(spec)
         const id = yield* records.nextId
         const workspace = yield* workspaces.locate(id, spec.workspace)
         yield* crashPoint("nothing is written yet")
         const created = new InstanceCreated({ spec: toKeep(spec), image: spec.image, workspace })
         const record = yield* records.insert(id, cause, created)
         yield* crashPoint("the record is there")
-        yield* boot(id, spec, listener)
+        yield* boot(id, spec, cause, listener)
         return record
       })
 
@@ -121,6 +126,7 @@ export const make = ({ act, found, lifeOf, live, lock, records, workspaces, writ
       lock(found.id)(
         Effect.gen(function* () {
           yield* checkResources(found.spec)
+          yield* secretsOf(found.spec)
           yield* settled(found.id)
           const record = yield* act(found.id, cause, Action.Restart()).pipe(
             Effect.catchTag("NotNow", ({ state }): Effect.Effect<never, StateConflict | HandleTaken> => {
@@ -131,7 +137,7 @@ export const make = ({ act, found, lifeOf, live, lock, records, workspaces, writ
             })
           )
           yield* crashPoint("the restart is written down")
-          yield* boot(record.id, record.spec, nobody)
+          yield* boot(record.id, record.spec, cause, nobody)
           return new StartOutcome({ instance: instanceOf(record), restarted: true })
         })
       )

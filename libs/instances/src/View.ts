@@ -12,6 +12,7 @@ export const instanceOf = (record: InstanceRecord): Instance =>
       memoryMib: record.spec.memoryMib,
       vcpus: record.spec.vcpus,
       image: record.image,
+      ...(record.spec.secrets.length === 0 ? {} : { secrets: record.spec.secrets }),
       workspace: record.workspace,
       createdAt: record.createdAt,
       startedAt: record.startedAt,

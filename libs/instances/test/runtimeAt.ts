@@ -4,6 +4,7 @@ import { AegisPaths } from "@aegis/host"
 import { BaseRootfs, imageStore } from "@aegis/images"
 import type { InstanceRecords, Journal } from "@aegis/journal"
 import { LogStore } from "@aegis/logs"
+import { Vault } from "@aegis/vault"
 import { BackendChoice, simulatedBackend, type SimulatedOptions, VerdictCache } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -46,7 +47,7 @@ export const runtimeAt = ({ env = {}, home, journal, ...options }: RuntimeOption
         BackendChoice.layer([simulatedBackend({ programs, ...options })]).pipe(Layer.provide(VerdictCache.layerNone))
       )
     ),
-    Layer.provideMerge(journal),
+    Layer.provideMerge(Layer.merge(journal, Vault.layer)),
     Layer.provide(AegisPaths.layer("/nowhere")),
     Layer.provide(
       Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries({ ...env, AEGIS_HOME: home }))))

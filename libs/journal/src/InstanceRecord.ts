@@ -57,7 +57,15 @@ export type InstanceChange = Exclude<
   EventData,
   {
     readonly _tag:
-      "InstanceCreated" | "InstanceDeleted" | "InstancePruned" | "DaemonStarted" | "DaemonStopped" | "Unreadable"
+      | "InstanceCreated"
+      | "InstanceDeleted"
+      | "InstancePruned"
+      | "SecretsSet"
+      | "SecretDeleted"
+      | "SecretKeyRotated"
+      | "DaemonStarted"
+      | "DaemonStopped"
+      | "Unreadable"
   }
 >
 

@@ -2,17 +2,20 @@
  * What instances there are: a table that is written in the transaction of the events it follows from.
  */
 import {
+  Environment,
   type EventCause,
   HandleTaken,
-  type InstanceCreated,
+  InstanceCreated,
   type InstanceDeleted,
   InstanceId,
   type InstancePruned,
+  InstanceSpec,
   type InstanceState,
   type JournalEvent,
   NotFound,
   StoreCorrupt,
-  type StoreError
+  type StoreError,
+  withBlankEnvironment
 } from "@aegis/domain"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Clock from "effect/Clock"
@@ -21,8 +24,9 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { after, type InstanceChange, type InstanceRecord } from "./InstanceRecord.ts"
+import { after, type InstanceChange, type InstanceRecord, trusted } from "./InstanceRecord.ts"
 import * as InstanceRows from "./InstanceRows.ts"
 import { Journal } from "./Journal.ts"
 import { Store } from "./Store.ts"
@@ -73,7 +77,7 @@ export class InstanceRecords extends Context.Tag("@aegis/journal/InstanceRecords
     readonly touch: (id: InstanceId) => Effect.Effect<void, StoreError>
     /** Its guest's events are dealt with up to this number. No event; nothing for an instance that is gone. */
     readonly keepCursor: (id: InstanceId, cursor: number) => Effect.Effect<void, StoreError>
-    /** Makes records that cannot be read anew from their events; gives the ids, and whether it worked (T-254). */
+    /** Makes records that cannot be read anew from their events, and the values of their environments from what is left of them; gives the ids, and whether it worked (T-254). */
     readonly repair: Effect.Effect<ReadonlyArray<{ readonly id: string; readonly repaired: boolean }>, StoreError>
   }
 >() {
@@ -141,10 +145,14 @@ const make = Effect.gen(function* () {
     cause: EventCause,
     created: InstanceCreated
   ) {
-    const events = yield* journal.append([{ instanceId: id, cause, data: created }], (written) =>
-      Effect.flatMap(fold(Option.none(), written), insertRow)
+    // Events are kept for ever: the values of the environment are in the record alone, and go with it.
+    const data = new InstanceCreated({ ...created, spec: withBlankEnvironment(created.spec, "") })
+    const recordOf = (events: ReadonlyArray<JournalEvent>) =>
+      Effect.map(fold(Option.none(), events), (record) => trusted({ ...record, spec: created.spec }))
+    const events = yield* journal.append([{ instanceId: id, cause, data }], (written) =>
+      Effect.flatMap(recordOf(written), insertRow)
     )
-    return yield* fold(Option.none(), events)
+    return yield* recordOf(events)
   })
 
   const update = <E>(
@@ -172,10 +180,16 @@ const make = Effect.gen(function* () {
     cause: EventCause,
     data: InstanceDeleted | InstancePruned
   ) {
-    const entries = Effect.flatMap(select(id), ([row]) =>
-      row === undefined ? Effect.fail(new NotFound({ target: id })) : Effect.succeed([{ instanceId: id, cause, data }])
-    )
+    let holdsValues = false
+    const entries = Effect.flatMap(select(id), ([row]) => {
+      holdsValues = Object.values(environmentIn(row)).some((value) => value !== "")
+      return row === undefined
+        ? Effect.fail(new NotFound({ target: id }))
+        : Effect.succeed([{ instanceId: id, cause, data }])
+    })
     yield* journal.append(entries, () => Effect.asVoid(sql`DELETE FROM instances WHERE id = ${id}`))
+    // Until the log is emptied into the file, it holds what the row was.
+    if (holdsValues) yield* Effect.ignoreLogged(read(sql`PRAGMA wal_checkpoint(TRUNCATE)`))
   })
 
   const rows = ({ ephemeral, limit = -1, states, stoppedBefore }: RecordFilter) =>
@@ -196,22 +210,27 @@ const make = Effect.gen(function* () {
     return decoded.flatMap(Option.toArray)
   })
 
-  const rebuild = (id: string) =>
+  const rebuild = (row: Readonly<Record<string, unknown>>) =>
     Effect.gen(function* () {
+      const id = String(row["id"])
       const record = yield* Stream.runFold(
         journal.events({ instanceId: InstanceId.make(id) }),
         Option.none<InstanceRecord>(),
         after
       )
       if (Option.isNone(record)) return { id, repaired: false }
-      yield* transaction(put(record.value))
+      const { spec } = record.value
+      const env = environmentIn(row)
+      // The values are in no event: where the row has lost them, a start with empty ones would be worse than none.
+      if (Object.keys(spec.env).some((name) => env[name] === undefined)) return { id, repaired: false }
+      yield* transaction(put(trusted({ ...record.value, spec: new InstanceSpec({ ...spec, env }) })))
       return { id, repaired: true }
     })
 
   const repair = Effect.gen(function* () {
     const found = yield* read(rows({}))
     const damaged = yield* Effect.filter(found, (row) => Effect.isFailure(InstanceRows.read(row)))
-    return yield* Effect.forEach(damaged, (row) => rebuild(String(row["id"])))
+    return yield* Effect.forEach(damaged, rebuild)
   })
 
   return InstanceRecords.of({
@@ -236,5 +255,14 @@ const make = Effect.gen(function* () {
     repair: Effect.withSpan(repair, "InstanceRecords.repair")
   })
 })
+
+const SpecEnvironment = Schema.parseJson(Schema.Struct({ env: Environment }))
+
+/** What a row knows of its instance's environment, even where the rest of it cannot be read. */
+const environmentIn = (row: Readonly<Record<string, unknown>> | undefined): Environment =>
+  Option.match(Schema.decodeUnknownOption(SpecEnvironment)(row?.["spec"]), {
+    onNone: () => ({}),
+    onSome: ({ env }) => env
+  })
 
 const firstLine = (text: string) => text.split("\n", 1)[0] ?? ""

@@ -68,7 +68,9 @@ const pragmas = [
   "synchronous = FULL",
   "foreign_keys = ON",
   "trusted_schema = OFF",
-  "cell_size_check = ON"
+  "cell_size_check = ON",
+  // What is deleted is overwritten: records hold the values of environments.
+  "secure_delete = ON"
 ]
 
 const openMemory = Effect.gen(function* () {

@@ -1,7 +1,7 @@
 /**
  * The chain of causes behind an instance's present state, in sentences, for `aegis why`.
  */
-import type { EndReason, EventCause, JournalEvent } from "@aegis/domain"
+import type { EndReason, EventCause, GivenSecret, JournalEvent } from "@aegis/domain"
 import * as DateTime from "effect/DateTime"
 import * as Match from "effect/Match"
 import * as Option from "effect/Option"
@@ -90,6 +90,11 @@ const step = (event: JournalEvent, steps: ReadonlyArray<JournalEvent>): string |
         `The daemon started anew, found its VM ${paused ? "paused" : "running"} as process ${vm.pid}, and went on with it.`,
       WakeUpsSuspended: ({ ends, withinSeconds }) =>
         `It had ended ${ends} times within ${span(withinSeconds)}: connections do not wake it until it is started by hand.`,
+      SecretsGiven: ({ secrets }) =>
+        `Its guest was given ${secrets.length === 1 ? "the secret" : "the secrets"} ${oneLine(secrets.map(given).join(", "))}.`,
+      SecretsSet: () => undefined,
+      SecretDeleted: () => undefined,
+      SecretKeyRotated: () => undefined,
       DaemonStarted: () => undefined,
       DaemonStopped: () => undefined,
       Unreadable: () => "Something happened that this version cannot read."
@@ -97,6 +102,8 @@ const step = (event: JournalEvent, steps: ReadonlyArray<JournalEvent>): string |
     (text) => (text === undefined ? undefined : capital(text))
   )
 }
+
+const given = ({ name, variable }: GivenSecret) => (name === variable ? name : `${name} as ${variable}`)
 
 const life = (end: JournalEvent, steps: ReadonlyArray<JournalEvent>) => {
   const began = steps.find(({ data }) => data._tag === "InstanceStarted")

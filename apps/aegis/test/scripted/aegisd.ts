@@ -31,6 +31,7 @@ import * as images from "./Images.ts"
 import { eventsOf, record } from "./Journal.ts"
 import { pause, prune, remove, restart, resume, run, start, stop, wait } from "./Lifecycle.ts"
 import { logs } from "./Logs.ts"
+import { deleteSecret, listSecrets, setSecrets } from "./Secrets.ts"
 
 const home = process.env["AEGIS_HOME"] ?? "/nowhere"
 const socket = daemonSocket(home, { uid: process.getuid?.() ?? 0, runtimeDir: process.env["XDG_RUNTIME_DIR"] })
@@ -96,6 +97,10 @@ const handlers = AegisRpcs.toLayer({
   ImagePrune: ({ all }) => images.prune(all),
   RootfsPull: ({ variant }) => images.pullRootfs(variant),
   Logs: ({ query, target }) => logs(target, query),
+  SecretSet: ({ secrets }) => setSecrets(secrets),
+  SecretList: () => listSecrets,
+  SecretDelete: ({ name }) => deleteSecret(name),
+  SecretRotateKey: () => Effect.map(listSecrets, (secrets) => secrets.length),
   Leave: () =>
     Effect.sync(() => {
       writeFileSync(`${home}/left`, "")

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as http2 from "node:http2"
 import type { Duplex } from "node:stream"
@@ -122,7 +123,7 @@ class SimulatedGuest {
             onNone: () => refuse(stream, 422, "spawn-not-found", `${argv[0]}: not found`),
             onSome: (program) => {
               return Effect.map(reply(stream, 200, { pid: 2 }), () => {
-                this.#program = this.fork(this.#run(program(this.#process(argv, env))))
+                this.#program = this.fork(this.#run(program(this.#process(argv, Redacted.value(env)))))
               })
             }
           })
