@@ -13,10 +13,10 @@ export const inputIsTerminal: Effect.Effect<boolean> = Effect.sync(() => process
 export const readHidden = (question: string): Effect.Effect<string, Interrupted, Stdio> =>
   Effect.gen(function* () {
     const stdio = yield* Stdio
-    yield* stdio.note(question)
     return yield* Effect.acquireUseRelease(
       Effect.sync(() => process.stdin.setRawMode(true)),
-      (terminal) => readLine(terminal),
+      // Asked only now: whoever types at once must not see it either.
+      (terminal) => Effect.zipRight(stdio.note(question), readLine(terminal)),
       (terminal) =>
         Effect.sync(() => {
           terminal.setRawMode(false)

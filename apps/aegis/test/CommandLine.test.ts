@@ -30,7 +30,7 @@ describe("readCommandLine", () => {
     assert.isTrue(text.startsWith("Usage: aegis <command> [options]\n"))
     assert.include(text, "\nCommands:\n")
     assert.include(text, "\nExamples:\n")
-    for (const name of ["up", "down", "status", "doctor", "run", "instance", "rootfs"]) {
+    for (const name of ["up", "down", "status", "doctor", "run", "instance", "secret", "rootfs"]) {
       assert.match(text, new RegExp(`^  ${name} `, "m"))
     }
   })
@@ -50,6 +50,31 @@ describe("readCommandLine", () => {
     const line = misuse("instance", "frobnicate")
     assert.strictEqual(line.message, "unknown instance command: frobnicate")
     assert.include(line.usage ?? "", "aegis instance <command>")
+  })
+
+  it("S-013 S-179 secret help prints the group's commands, and what is missing is named with the usage", () => {
+    for (const text of [help("secret", "help"), help("secret", "--help"), help("help", "secret")]) {
+      for (const name of ["set", "list", "delete", "import", "export", "rotate-key"])
+        assert.match(text, new RegExp(`^  ${name} `, "m"))
+    }
+    assert.strictEqual(misuse("secret", "forget").message, "unknown secret command: forget")
+    for (const name of ["set", "delete"]) {
+      const line = misuse("secret", name)
+      assert.include(line.message, "needs KEY")
+      assert.include(line.remedy, `aegis secret ${name}`)
+    }
+  })
+
+  it("P4 a value that was typed in a wrong way is not repeated", () => {
+    for (const argv of [
+      ["KEY", "-----BEGIN planted"],
+      ["KEY", "--planted=1"],
+      ["KEY", "my", "planted"]
+    ]) {
+      const { message, remedy, usage } = misuse("secret", "set", ...argv)
+      assert.notInclude(`${message} ${remedy} ${usage}`, "planted")
+    }
+    assert.deepStrictEqual(command("secret", "set", "KEY", "-").words, ["secret", "set", '"KEY"', '"-"'])
   })
 
   it("S-012 instance help prints the group's commands", () => {

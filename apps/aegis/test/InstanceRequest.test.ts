@@ -45,6 +45,19 @@ describe("instanceRequest", () => {
     })
   )
 
+  it.effect("S-073 T-7 T-118 --secret is KEY, KEY=NAME or *, any number of them; what is no name is refused", () =>
+    Effect.gen(function* () {
+      const spec = yield* request({ secret: ["A", "B=C", "*", "A"] })
+      assert.deepStrictEqual(
+        spec.secrets.map((one) => (one._tag === "All" ? "*" : `${one.variable} from ${one.name}`)),
+        ["A from A", "C from B", "*", "A from A"]
+      )
+      for (const bad of ["", "=", "A=", "=A", "A=B=C", "A=AEGIS_X", "a/b", "1A", "**", "A B", "__proto__"]) {
+        assert.include(yield* refusal({ secret: [bad] }), `invalid --secret: ${bad}`)
+      }
+    })
+  )
+
   it.effect("D-16 T-9 --name is a handle, in lower case", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* request({ name: Option.some("Web") })).handle, "web")

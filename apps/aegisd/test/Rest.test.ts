@@ -226,5 +226,78 @@ describe("REST", () => {
         ])
       })
     )
+
+    it.effect(
+      "S-176 S-179 S-181 U-023 a secret is put, listed without its value, and deleted; no route gives a value",
+      () =>
+        Effect.gen(function* () {
+          const made = yield* call("PUT", "/v1/secrets/API_KEY", { value: "planted-1" })
+          assert.strictEqual(made.status, 200, made.text)
+          assert.deepInclude(made.body, { name: "API_KEY", version: 1 })
+          assert.match(String(made.body["created_at"]), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
+          // A client may write any letter in percent.
+          const again = yield* call("PUT", "/v1/secrets/%41PI_KEY", { value: "planted-2" })
+          assert.deepInclude(again.body, { name: "API_KEY", version: 2 })
+          const list = yield* call("GET", "/v1/secrets")
+          assert.deepStrictEqual(
+            (JSON.parse(list.text) as ReadonlyArray<{ name: string }>).map(({ name }) => name),
+            ["API_KEY"]
+          )
+          for (const method of ["GET", "POST", "PATCH"]) {
+            const refused = yield* call(method, "/v1/secrets/API_KEY")
+            assert.include([404, 405], refused.status)
+          }
+          const events = yield* call("GET", "/v1/events")
+          for (const { text } of [made, again, list, events]) assert.notInclude(text, "planted")
+          assert.include(events.text, '"SecretsSet"')
+          const refusals: ReadonlyArray<readonly [string, object]> = [
+            ["/v1/secrets/API_KEY", { value: "" }],
+            ["/v1/secrets/API_KEY", { value: "planted\0" }],
+            ["/v1/secrets/API_KEY", { value: { planted: 1 } }],
+            ["/v1/secrets/API_KEY", ["planted"]],
+            ["/v1/secrets/API_KEY", { secret: "planted" }],
+            ["/v1/secrets/a%2Fb", { value: "planted" }],
+            ["/v1/secrets/A%3DB", { value: "planted" }],
+            ["/v1/secrets/AEGIS_VSOCK_PORT", { value: "planted" }]
+          ]
+          for (const [route, payload] of refusals) {
+            const refused = yield* call("PUT", route, payload)
+            assert.deepStrictEqual([refused.status, refused.body["code"]], [400, "InvalidArgument"], refused.text)
+            assert.notInclude(refused.text, "planted")
+          }
+          const deleted = yield* call("DELETE", "/v1/secrets/API_KEY")
+          assert.deepStrictEqual([deleted.status, deleted.body], [200, { status: "deleted" }])
+          for (const name of ["API_KEY", "a%2Fb"]) {
+            const unknown = yield* call("DELETE", `/v1/secrets/${name}`)
+            assert.deepStrictEqual([unknown.status, unknown.body["code"]], [404, "SecretUnknown"])
+          }
+        })
+    )
+
+    it.effect(
+      "S-073 S-175 D-05 D-23 secrets of a new instance are names, KEY=VARIABLE or *; an unknown one is 404",
+      () =>
+        Effect.gen(function* () {
+          yield* call("PUT", "/v1/secrets/TOKEN", { value: "planted" })
+          const unknown = yield* create({ command: ["sleep"], secrets: ["NO_SUCH"] })
+          assert.deepStrictEqual([unknown.status, unknown.body["code"]], [404, "SecretUnknown"])
+          for (const secrets of [[""], ["A=B=C"], ["TOKEN=AEGIS_X"], [7]]) {
+            const refused = yield* create({ command: ["sleep"], secrets })
+            assert.deepStrictEqual([refused.status, refused.body["code"]], [400, "InvalidArgument"])
+          }
+          const made = yield* create({ command: ["sleep"], handle: "holder", secrets: ["TOKEN=T", "*"] })
+          assert.deepStrictEqual(made.body["secrets"], ["TOKEN=T", "*"])
+          yield* inState("holder", "running")
+          const events = yield* call("GET", "/v1/events?target=holder")
+          assert.include(
+            events.text,
+            '"secrets":[{"name":"TOKEN","variable":"TOKEN","version":1},{"name":"TOKEN","variable":"T","version":1}]'
+          )
+          assert.include(events.text, '"route":"POST /v1/instances"')
+          assert.notInclude(events.text, "planted")
+          yield* call("DELETE", "/v1/instances/holder")
+          yield* call("DELETE", "/v1/secrets/TOKEN")
+        })
+    )
   })
 })

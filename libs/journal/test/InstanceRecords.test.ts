@@ -30,6 +30,8 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
+import { readdirSync, readFileSync } from "node:fs"
+import * as path from "node:path"
 import {
   type InstanceChange,
   type InstanceRecord,
@@ -243,6 +245,54 @@ describe("InstanceRecords", () => {
       assert.isTrue(numbers.every((number, index) => index === 0 || number > (numbers[index - 1] ?? number)))
       assert.lengthOf(numbers, 15)
     })
+  )
+
+  it.scopedLive(
+    "P4 values of an environment are in no event, survive a repair, and are in no file once their record is gone",
+    () =>
+      Effect.gen(function* () {
+        const file = yield* databaseFile
+        const run = <A, E>(effect: Effect.Effect<A, E, InstanceRecords | Journal>) =>
+          Effect.scoped(Effect.provide(effect, journalAt({ file })))
+        const holders = () =>
+          readdirSync(path.dirname(file)).filter((name) =>
+            readFileSync(path.join(path.dirname(file), name)).includes("planted")
+          )
+        const env = { TOKEN: "planted-1", LONG: `planted-${"x".repeat(20_000)}` }
+        yield* run(
+          Effect.gen(function* () {
+            const { get, insert, remove, update } = yield* InstanceRecords
+            for (const number of [1, 2, 3]) yield* insert(id(number), cli, created(`h${number}`, env))
+            for (let round = 0; round < 5; round++)
+              yield* update(id(1), cli, [started, ended(new Exited({ code: round }))])
+            assert.deepStrictEqual((yield* get("h1")).spec.env, env)
+            const events = yield* Stream.runCollect((yield* Journal).events())
+            assert.notInclude(JSON.stringify([...events]), "planted")
+            assert.include(JSON.stringify([...events]), '"TOKEN":""')
+            yield* remove(id(1), cli, new InstanceDeleted())
+          })
+        )
+        const db = new Sqlite(file)
+        db.exec(`UPDATE instances SET state = 'dancing' WHERE id = '${id(2)}'`)
+        db.exec(`UPDATE instances SET spec = '{"command":' WHERE id = '${id(3)}'`)
+        db.close()
+        yield* run(
+          Effect.gen(function* () {
+            const { get, remove, repair } = yield* InstanceRecords
+            // Of the third the values are lost: it is not started with empty ones.
+            assert.deepStrictEqual(yield* repair, [
+              { id: id(2), repaired: true },
+              { id: id(3), repaired: false }
+            ])
+            assert.deepStrictEqual((yield* get("h2")).spec.env, env)
+            assert.isAbove(holders().length, 0)
+            for (const number of [2, 3]) yield* remove(id(number), cli, new InstanceDeleted())
+            assert.deepStrictEqual(holders(), [])
+            assert.isUndefined((yield* (yield* Journal).verify).firstBad)
+          })
+        )
+        assert.deepStrictEqual(holders(), [])
+      })
   )
 
   it.scopedLive(
