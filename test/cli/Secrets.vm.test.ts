@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto"
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { inState, killDaemon, rest } from "../product/Fleet.ts"
+import { inState, killDaemon, rest, vmOf } from "../product/Fleet.ts"
 import { Product } from "../product/Product.ts"
 
 const sha = (text: string) => createHash("sha256").update(text).digest("hex")
@@ -110,6 +110,9 @@ describe("secrets", () => {
     const { id } = await inState(aegis, "box", "running")
     assert.include(await waitForLog(aegis, sha(first)), sha(first))
     assert.deepStrictEqual(found(aegis.home, [first]), [])
+    for (const pid of [aegis.daemonPid, await vmOf(aegis, id)]) {
+      assert.match(readFileSync(`/proc/${pid}/limits`, "utf8"), /^Max core file size +0 +0 /m)
+    }
     const answers = await Promise.all([
       ...["info box", "list", "info box --json"].map((words) => told(["instance", ...words.split(" ")])),
       ...["secret list --json", "secret export --names", "events", "events --json", "why box"].map((words) =>

@@ -1,7 +1,7 @@
 /**
  * One daemon per home: the lock and the pid file.
  */
-import { AegisPaths, AtomicFile, Directories, Lock } from "@aegis/host"
+import { AegisPaths, AtomicFile, CoreDumps, Directories, Lock } from "@aegis/host"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as fs from "node:fs/promises"
@@ -15,6 +15,7 @@ export const residence = Layer.scopedDiscard(
     const paths = yield* AegisPaths
     yield* Effect.forEach([paths.home, paths.data, paths.workspaces, paths.run], Directories.ensurePrivate)
     yield* Lock.acquire(paths.lockFile)
+    yield* CoreDumps.forbid
     yield* Effect.addFinalizer(() => removePidFile)
     yield* AtomicFile.write(paths.pidFile, Buffer.from(`${process.pid}\n`), 0o600)
   })

@@ -1,5 +1,6 @@
 export * from "./CrashPoint.ts"
 export * as AtomicFile from "./AtomicFile.ts"
+export * as CoreDumps from "./CoreDumps.ts"
 export * as Directories from "./Directories.ts"
 export * as Lock from "./Lock.ts"
 export * as Machine from "./Machine.ts"
