@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// Exit is the last event of every guest: how the primary command ended. Exactly one of Code and Signal is set.
+// Exit is the last event of every command: how it ended. Exactly one of Code and Signal is set.
 type Exit struct {
 	Type   string `json:"type"`
 	Code   *int   `json:"code,omitempty"`

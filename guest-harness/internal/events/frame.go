@@ -1,4 +1,4 @@
-// Package events holds what the primary command has produced until the host has said that it is stored: the frames of
+// Package events holds what a command has produced until the host has said that it is stored: the frames of
 // `POST /events` and the bounded ring they wait in (docs/HARNESS_PROTOCOL.md).
 package events
 

@@ -19,7 +19,7 @@ type Reader struct {
 func (r *Ring) ReadAfter(seq uint64) (*Reader, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if seq < r.acked {
+	if seq < r.acked || r.dropped {
 		return nil, fmt.Errorf("%w: asked for those after %d, kept are those after %d", ErrForgotten, seq, r.acked)
 	}
 	if err := r.acknowledge(seq); err != nil {
@@ -48,7 +48,7 @@ func (rd *Reader) Read(ctx context.Context, buf []byte) (n int, more bool, err e
 	defer stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for rd.seq == r.last {
+	for rd.seq == r.last && !r.dropped {
 		if ctx.Err() != nil {
 			return 0, false, ctx.Err()
 		}
@@ -61,7 +61,7 @@ func (rd *Reader) Read(ctx context.Context, buf []byte) (n int, more bool, err e
 		return 0, false, ctx.Err()
 	}
 	// Another reader's host may have acknowledged what this one has not been given.
-	if rd.at < r.tail {
+	if rd.at < r.tail || r.dropped {
 		return 0, false, ErrForgotten
 	}
 	for rd.seq < r.last {

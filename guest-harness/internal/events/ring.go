@@ -7,8 +7,12 @@ import (
 	"sync"
 )
 
-// Capacity bounds what a guest keeps for its host: bytes of frames, headers included, that are not yet acknowledged.
+// Capacity bounds what a guest keeps of a command for its host: bytes of frames, headers included, that are not yet
+// acknowledged.
 const Capacity = 1 << 20
+
+// noted marks a number that the host has stored and wants to be kept all the same.
+const noted = 1 << 63
 
 var (
 	// ErrForgotten says that events after the one asked for have been acknowledged and are gone.
@@ -37,9 +41,12 @@ type Ring struct {
 
 	last  uint64 // the newest frame's number
 	acked uint64 // the highest number acknowledged
+	noted uint64 // the highest number that the host has stored, acknowledged or not
 	given uint64 // the highest number any reader has been given
 	ended bool
-	done  chan struct{}
+	// Everything is dropped from now on: nobody will ever ask for it.
+	dropped bool
+	done    chan struct{}
 }
 
 // NewRing gives an empty ring.
@@ -56,7 +63,7 @@ func (r *Ring) Acknowledged() <-chan struct{} { return r.done }
 func (r *Ring) Add(kind Kind, output []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(output) > 0 {
+	for len(output) > 0 && !r.dropped {
 		if r.ended {
 			return ErrEnded
 		}
@@ -82,7 +89,7 @@ func (r *Ring) End(event []byte) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for !r.ended {
+	for !r.ended && !r.dropped {
 		if r.free() < HeaderSize+len(event) {
 			r.space.Wait()
 			continue
@@ -92,7 +99,44 @@ func (r *Ring) End(event []byte) error {
 		r.space.Broadcast()
 		return nil
 	}
+	if r.dropped {
+		return nil
+	}
 	return ErrEnded
+}
+
+// Drop forgets everything that is kept and all that comes: a command that still writes is held up no more, and its
+// readers end.
+func (r *Ring) Drop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped = true
+	r.buf = nil
+	r.space.Broadcast()
+	r.data.Broadcast()
+}
+
+// Take is Acknowledge for a number whose highest bit is zero. Where it is set, the events up to the number in the
+// other bits are noted: the host has stored them, and they are kept until it acknowledges them.
+func (r *Ring) Take(number uint64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if number < noted {
+		return r.acknowledge(number)
+	}
+	seq := number - noted
+	if seq > r.given {
+		return fmt.Errorf("%w: %d, the newest sent is %d", ErrAhead, seq, r.given)
+	}
+	r.noted = max(r.noted, seq)
+	return nil
+}
+
+// Progress gives the highest numbers that the host has acknowledged and noted.
+func (r *Ring) Progress() (acked, noted uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.acked, max(r.noted, r.acked)
 }
 
 // Acknowledge forgets every frame up to and including seq. A number that no reader has been given is ErrAhead.
@@ -106,7 +150,7 @@ func (r *Ring) acknowledge(seq uint64) error {
 	if seq > r.given {
 		return fmt.Errorf("%w: %d, the newest sent is %d", ErrAhead, seq, r.given)
 	}
-	if seq <= r.acked {
+	if seq <= r.acked || r.dropped {
 		return nil
 	}
 	for r.tail < r.head {

@@ -21,15 +21,15 @@ import (
 
 var reaper = sync.OnceValue(StartReaper)
 
-// command is a boot message for argv in a directory of the test's own.
-func command(t *testing.T, argv ...string) *wire.Boot {
-	return &wire.Boot{Argv: argv, Path: "/usr/bin:/bin", Env: []string{"PATH=/usr/bin:/bin"}, Cwd: t.TempDir()}
+// command says to run argv in a directory of the test's own.
+func command(t *testing.T, argv ...string) *Spec {
+	return &Spec{Argv: argv, Env: []string{"PATH=/usr/bin:/bin"}, Cwd: t.TempDir()}
 }
 
-func start(t *testing.T, boot *wire.Boot) (*Primary, *events.Ring) {
+func start(t *testing.T, spec *Spec) (*Command, *events.Ring) {
 	t.Helper()
 	ring := events.NewRing()
-	primary, failure := StartPrimary(reaper(), boot, ring, func() {})
+	primary, failure := Start(reaper(), spec, ring, func() {})
 	if failure != nil {
 		t.Fatal(failure)
 	}
@@ -160,7 +160,7 @@ func TestT211ExecErrors(t *testing.T) {
 		"a name that is too long": {"/" + strings.Repeat("x", 5000), wire.SpawnFailed, "too long"},
 	} {
 		t.Run(title, func(t *testing.T) {
-			_, failure := StartPrimary(reaper(), command(t, c.argv0), events.NewRing(), func() {})
+			_, failure := Start(reaper(), command(t, c.argv0), events.NewRing(), func() {})
 			if failure == nil || failure.Code != c.code || !strings.Contains(failure.Message, c.says) {
 				t.Fatalf("%v", failure)
 			}
@@ -169,31 +169,33 @@ func TestT211ExecErrors(t *testing.T) {
 }
 
 func TestTooManyArguments(t *testing.T) {
-	_, failure := StartPrimary(reaper(), command(t, "true", strings.Repeat("x", 200_000)), events.NewRing(), func() {})
+	_, failure := Start(reaper(), command(t, "true", strings.Repeat("x", 200_000)), events.NewRing(), func() {})
 	if failure == nil || failure.Code != wire.SpawnFailed || !strings.Contains(failure.Message, "argument list too long") {
 		t.Fatal(failure)
 	}
 }
 
 func TestPathAndCwd(t *testing.T) {
-	boot := command(t, "tool")
-	boot.Path = "bin:/nowhere"
-	directory := filepath.Join(boot.Cwd, "bin")
+	spec := command(t, "tool")
+	spec.Env = []string{"PATH=bin:/nowhere"}
+	directory := filepath.Join(spec.Cwd, "bin")
 	if err := os.Mkdir(directory, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(directory, "tool"), []byte("#!/bin/sh\npwd\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	_, ring := start(t, boot)
-	if r := collect(t, ring, 0); string(r.stdout) != boot.Cwd+"\n" {
+	_, ring := start(t, spec)
+	if r := collect(t, ring, 0); string(r.stdout) != spec.Cwd+"\n" {
 		t.Errorf("%q", r.stdout)
 	}
 	gone := command(t, "pwd")
 	gone.Cwd = "/no/such/directory"
-	_, ring = start(t, gone)
-	if r := collect(t, ring, 0); string(r.stdout) != "/\n" {
-		t.Errorf("a cwd that does not exist gave %q", r.stdout)
+	if _, failure := Start(reaper(), gone, events.NewRing(), func() {}); failure == nil || failure.Code != wire.SpawnFailed {
+		t.Errorf("a cwd that does not exist gave %v", failure)
+	}
+	if DirectoryOrRoot(gone.Cwd) != "/" || DirectoryOrRoot(spec.Cwd) != spec.Cwd {
+		t.Error("/ stands in for a directory that does not exist, and for no other")
 	}
 }
 
@@ -238,9 +240,9 @@ func TestWhatThePrimaryWroteIsWholeWhenTheReaderIsSlowAndAGrandchildHoldsThePipe
 }
 
 func TestStandardInput(t *testing.T) {
-	boot := command(t, "cat")
-	boot.StdinPipe = true
-	primary, ring := start(t, boot)
+	spec := command(t, "cat")
+	spec.StdinPipe = true
+	primary, ring := start(t, spec)
 	input := bytes.Repeat([]byte("0123456789\x00"), 300_000)
 	written := make(chan error, 1)
 	go func() { written <- primary.WriteStdin(bytes.NewReader(input)) }()
@@ -254,9 +256,9 @@ func TestStandardInput(t *testing.T) {
 }
 
 func TestStandardInputThatTheCommandDoesNotRead(t *testing.T) {
-	boot := command(t, "sh", "-c", "exec 0<&-; echo closed; sleep 0.3")
-	boot.StdinPipe = true
-	primary, ring := start(t, boot)
+	spec := command(t, "sh", "-c", "exec 0<&-; echo closed; sleep 0.3")
+	spec.StdinPipe = true
+	primary, ring := start(t, spec)
 	time.Sleep(100 * time.Millisecond)
 	body := strings.NewReader(strings.Repeat("x", 3<<20))
 	if err := primary.WriteStdin(body); err != nil || body.Len() != 0 {
@@ -266,9 +268,9 @@ func TestStandardInputThatTheCommandDoesNotRead(t *testing.T) {
 }
 
 func TestStandardInputEndsWithTheCommandAlthoughAGrandchildHoldsIt(t *testing.T) {
-	boot := command(t, "sh", "-c", "(sleep 20 <&3) 3<&0 & exit 0")
-	boot.StdinPipe = true
-	primary, ring := start(t, boot)
+	spec := command(t, "sh", "-c", "(sleep 20 <&3) 3<&0 & exit 0")
+	spec.StdinPipe = true
+	primary, ring := start(t, spec)
 	written := make(chan error, 1)
 	go func() { written <- primary.WriteStdin(strings.NewReader(strings.Repeat("x", 4<<20))) }()
 	collect(t, ring, 0)
@@ -283,9 +285,9 @@ func TestStandardInputEndsWithTheCommandAlthoughAGrandchildHoldsIt(t *testing.T)
 }
 
 func TestAHostThatComesBackGoesOnWithStandardInput(t *testing.T) {
-	boot := command(t, "cat")
-	boot.StdinPipe = true
-	primary, ring := start(t, boot)
+	spec := command(t, "cat")
+	spec.StdinPipe = true
+	primary, ring := start(t, spec)
 	broken := io.MultiReader(strings.NewReader("one "), failing{})
 	if err := primary.WriteStdin(broken); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatal(err)

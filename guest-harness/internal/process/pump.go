@@ -12,13 +12,13 @@ import (
 const (
 	// chunk is how much is read of a pipe at a time: one frame.
 	chunk = 64 << 10
-	// drainGrace is how long output is waited for after the primary's end while another process holds the pipe.
+	// drainGrace is how long output is waited for after the command's end while another process holds the pipe.
 	drainGrace = 500 * time.Millisecond
 )
 
 // pump gives everything that comes out of the pipe to add, until every writer has closed it. A read deadline on the
 // pipe ends it earlier: then only what the pipe held when the deadline was noticed is still read, which is all that
-// the primary wrote before its end, however much another process goes on writing.
+// the command wrote before its end, however much another process goes on writing.
 func pump(pipe *os.File, add func([]byte) error) error {
 	buf := make([]byte, chunk)
 	for {

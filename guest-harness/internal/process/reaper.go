@@ -1,4 +1,4 @@
-// Package process starts the primary command and looks after every process of the guest, as PID 1 must: one reaper, no
+// Package process starts commands and looks after every process of the guest, as PID 1 must: one reaper, no
 // os/exec, whose Wait would race it.
 package process
 

@@ -66,7 +66,7 @@ func (s *Server) boot(w http.ResponseWriter, r *http.Request) *wire.Failure {
 	primary, failure := s.start(message)
 	message.Env = nil
 	s.mu.Lock()
-	s.primary, s.failed = primary, failure != nil
+	s.primary, s.program, s.failed = primary, message, failure != nil
 	s.mu.Unlock()
 	if failure != nil {
 		return failure
@@ -75,9 +75,15 @@ func (s *Server) boot(w http.ResponseWriter, r *http.Request) *wire.Failure {
 	return nil
 }
 
-func (s *Server) start(message *wire.Boot) (*process.Primary, *wire.Failure) {
+func (s *Server) start(message *wire.Boot) (*process.Command, *wire.Failure) {
 	if failure := s.machine.Prepare(message); failure != nil {
 		return nil, failure
 	}
-	return process.StartPrimary(s.reaper, message, s.ring, s.machine.SyncWorkspace)
+	message.Cwd = process.DirectoryOrRoot(message.Cwd)
+	return process.Start(s.reaper, &process.Spec{
+		Argv:      message.Argv,
+		Env:       message.Env,
+		Cwd:       message.Cwd,
+		StdinPipe: message.StdinPipe,
+	}, s.events.ring, s.machine.SyncWorkspace)
 }

@@ -16,7 +16,11 @@ func (s *Server) stdin(w http.ResponseWriter, r *http.Request) *wire.Failure {
 	if failure != nil {
 		return failure
 	}
-	switch err := primary.WriteStdin(r.Body); {
+	return feedStdin(w, r, primary)
+}
+
+func feedStdin(w http.ResponseWriter, r *http.Request, command *process.Command) *wire.Failure {
+	switch err := command.WriteStdin(r.Body); {
 	case errors.Is(err, process.ErrStdinTaken):
 		return wire.Failf(wire.State, "%v", err)
 	case err != nil:
@@ -28,6 +32,12 @@ func (s *Server) stdin(w http.ResponseWriter, r *http.Request) *wire.Failure {
 
 // signal answers POST /signal.
 func (s *Server) signal(w http.ResponseWriter, r *http.Request) *wire.Failure {
+	return sendSignal(w, r, s.running)
+}
+
+func sendSignal(
+	w http.ResponseWriter, r *http.Request, find func() (*process.Command, *wire.Failure),
+) *wire.Failure {
 	body, failure := readBody(w, r)
 	if failure != nil {
 		return failure
@@ -36,11 +46,11 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *wire.Failure {
 	if failure != nil {
 		return failure
 	}
-	primary, failure := s.running()
+	command, failure := find()
 	if failure != nil {
 		return failure
 	}
-	switch err := primary.SignalGroup(signal); {
+	switch err := command.SignalGroup(signal); {
 	case errors.Is(err, process.ErrEnded):
 		return wire.Failf(wire.State, "the command has ended")
 	case err != nil:
@@ -110,17 +120,11 @@ func (s *Server) stop(grace time.Duration) {
 		}
 	}
 	s.machine.KillAll()
-	if primary != nil && s.hasReader() {
+	if primary != nil && s.events.hasReader() {
 		select {
-		case <-s.ring.Acknowledged():
+		case <-s.events.ring.Acknowledged():
 		case <-time.After(farewell):
 		}
 	}
 	s.machine.End()
-}
-
-func (s *Server) hasReader() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reader != nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"aegis.dev/guest-harness/internal/events"
@@ -20,21 +21,28 @@ type subscription struct {
 	control *http.ResponseController
 }
 
-// events answers POST /events: frames out, acknowledgements in, at the same time.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) *wire.Failure {
+// feed is the events of one command, and who reads them.
+type feed struct {
+	ring   *events.Ring
+	mu     sync.Mutex
+	reader *subscription
+}
+
+// serve answers one request for the events: frames out, acknowledgements in, at the same time.
+func (f *feed) serve(w http.ResponseWriter, r *http.Request, acknowledge func(uint64) error) *wire.Failure {
 	after, failure := afterOf(r)
 	if failure != nil {
 		return failure
 	}
-	reader, err := s.ring.ReadAfter(after)
+	reader, err := f.ring.ReadAfter(after)
 	if err != nil {
 		return wire.Failf(wire.State, "%v", err)
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	mine := &subscription{cancel: cancel, control: http.NewResponseController(w)}
-	s.subscribe(mine)
-	defer s.unsubscribe(mine)
+	f.subscribe(mine)
+	defer f.unsubscribe(mine)
 
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.WriteHeader(http.StatusOK)
@@ -43,7 +51,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) *wire.Failure {
 	}
 	refused := make(chan error, 1)
 	go func() {
-		err := events.ReadAcks(r.Body, s.ring.Acknowledge)
+		err := events.ReadAcks(r.Body, acknowledge)
 		if err == nil {
 			reader.Finish()
 			return
@@ -99,20 +107,26 @@ func afterOf(r *http.Request) (uint64, *wire.Failure) {
 
 // subscribe makes mine the current reader and ends the one before it, which may be blocked in a write because its host
 // has stopped to read.
-func (s *Server) subscribe(mine *subscription) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if old := s.reader; old != nil {
+func (f *feed) subscribe(mine *subscription) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if old := f.reader; old != nil {
 		old.cancel()
 		_ = old.control.SetWriteDeadline(time.Unix(1, 0)) // its connection may be gone
 	}
-	s.reader = mine
+	f.reader = mine
 }
 
-func (s *Server) unsubscribe(mine *subscription) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.reader == mine {
-		s.reader = nil
+func (f *feed) unsubscribe(mine *subscription) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.reader == mine {
+		f.reader = nil
 	}
+}
+
+func (f *feed) hasReader() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reader != nil
 }

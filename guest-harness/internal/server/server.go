@@ -41,14 +41,15 @@ type Machine interface {
 type Server struct {
 	machine Machine
 	reaper  *process.Reaper
-	ring    *events.Ring
+	events  feed // the primary's
+	execs   execs
 	http2   http2.Server
 
 	mu       sync.Mutex
 	booted   bool             // POST /boot has been accepted
 	failed   bool             // and went wrong
-	primary  *process.Primary // once started
-	reader   *subscription    // the current POST /events
+	primary  *process.Command // once started
+	program  *wire.Boot       // what it was started with
 	stopping bool
 }
 
@@ -67,7 +68,8 @@ func New(machine Machine, reaper *process.Reaper) *Server {
 	return &Server{
 		machine: machine,
 		reaper:  reaper,
-		ring:    events.NewRing(),
+		events:  feed{ring: events.NewRing()},
+		execs:   execs{all: map[string]*exec{}},
 		http2: http2.Server{
 			MaxReadFrameSize:             1 << 20,
 			MaxUploadBufferPerConnection: connectionWindow,
@@ -109,7 +111,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /boot":
 		failure = s.boot(w, r)
 	case "POST /events":
-		failure = s.events(w, r)
+		failure = s.events.serve(w, r, s.events.ring.Acknowledge)
 	case "POST /stdin":
 		failure = s.stdin(w, r)
 	case "POST /signal":
@@ -118,7 +120,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		failure = s.clock(w, r)
 	case "POST /shutdown":
 		failure = s.shutdown(w, r)
+	case "GET /execs":
+		answer(w, s.execs.list())
 	default:
+		if id, verb, ok := execRoute(r); ok {
+			failure = s.exec(w, r, id, verb)
+			break
+		}
 		failure = wire.Failf(wire.NotFound, "no route %s %s", r.Method, r.URL.Path)
 	}
 	if failure != nil {
@@ -173,7 +181,7 @@ func readAll(body io.Reader) ([]byte, error) {
 }
 
 // running gives the command, or the failure that says why there is none.
-func (s *Server) running() (*process.Primary, *wire.Failure) {
+func (s *Server) running() (*process.Command, *wire.Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.primary == nil {

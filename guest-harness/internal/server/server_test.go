@@ -154,10 +154,15 @@ type stream struct {
 
 func (h *host) events(query string) *stream {
 	h.t.Helper()
+	return h.eventsOf("/events" + query)
+}
+
+func (h *host) eventsOf(route string) *stream {
+	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	h.t.Cleanup(cancel)
 	body, acks := io.Pipe()
-	request, err := http.NewRequestWithContext(ctx, "POST", "http://guest/events"+query, body)
+	request, err := http.NewRequestWithContext(ctx, "POST", "http://guest"+route, body)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ const (
 	SpawnNotFound Code = "spawn-not-found"
 	SpawnDenied   Code = "spawn-denied"
 	SpawnFailed   Code = "spawn-failed"
+	Limit         Code = "limit"
 	Internal      Code = "internal"
 )
 
@@ -34,6 +35,8 @@ func (f *Failure) Status() int {
 		return 404
 	case State:
 		return 409
+	case Limit:
+		return 429
 	case SpawnNotFound, SpawnDenied, SpawnFailed:
 		return 422
 	default:

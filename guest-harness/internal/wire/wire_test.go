@@ -18,6 +18,8 @@ type fixture struct {
 // decoders are of the messages that a harness reads; the others in the folder are for the host's tests.
 var decoders = map[string]func([]byte) *Failure{
 	"boot":     func(body []byte) *Failure { _, failure := DecodeBoot(body); return failure },
+	"exec":     func(body []byte) *Failure { _, failure := DecodeExec(body); return failure },
+	"size":     func(body []byte) *Failure { _, failure := DecodeSize(body); return failure },
 	"signal":   func(body []byte) *Failure { _, failure := DecodeSignal(body); return failure },
 	"shutdown": func(body []byte) *Failure { _, failure := DecodeShutdown(body); return failure },
 }
@@ -66,7 +68,7 @@ func TestBootMessageIsReadWhole(t *testing.T) {
 	if failure != nil {
 		t.Fatal(failure)
 	}
-	if strings.Join(boot.Argv, " ") != "echo hello" || boot.Path != "/usr/bin:/bin" || boot.Cwd != "/workspace" ||
+	if strings.Join(boot.Argv, " ") != "echo hello" || boot.Cwd != "/workspace" ||
 		boot.Hostname != "web" || boot.RootDevice != "/dev/vdb" || boot.StdinPipe {
 		t.Errorf("%+v", boot)
 	}

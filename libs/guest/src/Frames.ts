@@ -10,7 +10,7 @@ const headerBytes = 16
 const maxOutputBytes = 65_536
 const maxEventBytes = 1024 * 1024
 
-/** Bytes of the primary. */
+/** Bytes of a command. */
 export interface OutputFrame {
   readonly _tag: "Output"
   readonly seq: bigint
@@ -18,7 +18,7 @@ export interface OutputFrame {
   readonly bytes: Uint8Array
 }
 
-/** The primary's end. */
+/** A command's end. */
 export interface ExitFrame {
   readonly _tag: "Exit"
   readonly seq: bigint
@@ -121,3 +121,6 @@ export const acknowledgement = (seq: bigint): Uint8Array => {
   bytes.writeBigUInt64BE(seq)
   return bytes
 }
+
+/** A note: the host has stored every event up to and including `seq`; an exec's guest keeps them until they are acknowledged. */
+export const notation = (seq: bigint): Uint8Array => acknowledgement(seq | (1n << 63n))

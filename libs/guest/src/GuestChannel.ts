@@ -14,6 +14,7 @@ import * as Stream from "effect/Stream"
 import * as http2 from "node:http2"
 import type { Duplex } from "node:stream"
 import { acknowledgement, type Frame, FrameDecoder, GuestProtocolViolation } from "./Frames.ts"
+import { execsOf, type GuestExecs } from "./GuestExecs.ts"
 import {
   Booted,
   type BootMessage,
@@ -42,6 +43,9 @@ export interface GuestEvents {
   readonly acknowledge: (seq: bigint) => Effect.Effect<void>
 }
 
+/** Writes to a command's standard input, and waits while the guest's pipe is full. */
+export type StdinWriter = (bytes: Uint8Array) => Effect.Effect<void, ChannelBroken>
+
 /** One HTTP/2 session to one harness. Every method fails with `ChannelBroken` once the session is gone. */
 export interface GuestChannel {
   readonly health: Effect.Effect<Health, ChannelError>
@@ -49,7 +53,9 @@ export interface GuestChannel {
   readonly boot: (message: BootMessage) => Effect.Effect<number, ChannelError>
   readonly events: (after: bigint) => Effect.Effect<GuestEvents, ChannelError, Scope.Scope>
   /** Opens the primary's standard input; `write` waits while the guest's pipe is full. Closing the scope closes it. */
-  readonly stdin: Effect.Effect<(bytes: Uint8Array) => Effect.Effect<void, ChannelBroken>, ChannelError, Scope.Scope>
+  readonly stdin: Effect.Effect<StdinWriter, ChannelError, Scope.Scope>
+  /** The commands beside the primary one. */
+  readonly execs: GuestExecs
   readonly signal: (signal: number) => Effect.Effect<void, ChannelError>
   /** Sets the guest's wall clock, in milliseconds since the epoch. */
   readonly setClock: (clockMs: number) => Effect.Effect<void, ChannelError>
@@ -110,7 +116,7 @@ const openSession = (dial: Effect.Effect<Duplex, ChannelBroken>) =>
 
 const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
   /** One request with a whole body, and the whole answer's text. */
-  const exchange = (method: "GET" | "POST", path: string, body?: string) =>
+  const exchange = (method: Method, path: string, body?: string) =>
     request(session, method, path).pipe(
       Effect.flatMap(({ stream, status }) =>
         Effect.sync(() => stream.end(body)).pipe(
@@ -123,6 +129,22 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
   const json = <A, I>(path: string, answer: Schema.Schema<A, I>, body?: string) =>
     Effect.flatMap(exchange(body === undefined ? "GET" : "POST", path, body), (text) => decodeAnswer(answer, text))
   const command = (path: string, body: string) => Effect.asVoid(exchange("POST", path, body))
+  const events = (path: string, after: bigint) =>
+    Effect.gen(function* () {
+      const { stream, status } = yield* request(session, "POST", `${path}?after=${after}`)
+      const code = yield* status
+      if (code !== 200) yield* bodyOf(stream, code)
+      const decoder = new FrameDecoder(after)
+      const frames = bytesOf(stream).pipe(
+        Stream.mapConcatEffect((bytes) =>
+          Either.match(decoder.push(bytes), { onLeft: Effect.fail, onRight: Effect.succeed })
+        ),
+        Stream.takeUntil((frame) => frame._tag === "Exit")
+      )
+      const send = (bytes: Uint8Array) => void stream.write(bytes)
+      return { frames, acknowledge: (seq: bigint) => Effect.sync(() => send(acknowledgement(seq))), send }
+    })
+  const stdin = (path: string) => stdinAt(session, path)
   return {
     health: json("/health", Health).pipe(Effect.withSpan("GuestChannel.health")),
     boot: Effect.fn("GuestChannel.boot")(function* (message: BootMessage) {
@@ -132,43 +154,9 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
       )
       return (yield* json("/boot", Booted, body)).pid
     }),
-    events: (after) =>
-      Effect.gen(function* () {
-        const { stream, status } = yield* request(session, "POST", `/events?after=${after}`)
-        const code = yield* status
-        if (code !== 200) yield* bodyOf(stream, code)
-        const decoder = new FrameDecoder(after)
-        const frames = bytesOf(stream).pipe(
-          Stream.mapConcatEffect((bytes) =>
-            Either.match(decoder.push(bytes), { onLeft: Effect.fail, onRight: Effect.succeed })
-          ),
-          Stream.takeUntil((frame) => frame._tag === "Exit")
-        )
-        return { frames, acknowledge: (seq: bigint) => Effect.sync(() => void stream.write(acknowledgement(seq))) }
-      }),
-    stdin: Effect.gen(function* () {
-      const { stream } = yield* request(session, "POST", "/stdin")
-      // The harness answers at the body's end; before it, only to refuse.
-      let refused: number | undefined
-      stream.once("response", (headers) => {
-        const status = Number(headers[":status"])
-        if (status >= 400) refused = status
-      })
-      yield* Effect.addFinalizer(() =>
-        Effect.async<void>((resume) => {
-          if (stream.destroyed) return resume(Effect.void)
-          stream.once("close", () => resume(Effect.void))
-          stream.resume()
-          stream.end()
-        }).pipe(Effect.interruptible, Effect.timeoutOption("2 seconds"))
-      )
-      return (bytes: Uint8Array) =>
-        Effect.async<void, ChannelBroken>((resume) => {
-          if (refused !== undefined)
-            return resume(new ChannelBroken({ message: `standard input was refused (${refused})` }))
-          stream.write(bytes, (error) => resume(error ? Effect.fail(broken(error)) : Effect.void))
-        })
-    }),
+    events: (after) => events("/events", after),
+    stdin: stdin("/stdin"),
+    execs: execsOf({ json, command, events, stdin, remove: (path) => Effect.asVoid(exchange("DELETE", path)) }),
     signal: (signal) => command("/signal", JSON.stringify({ signal })).pipe(Effect.withSpan("GuestChannel.signal")),
     setClock: (clockMs) =>
       command("/clock", JSON.stringify({ clockMs })).pipe(Effect.withSpan("GuestChannel.setClock")),
@@ -179,8 +167,38 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
   }
 }
 
+const stdinAt = (
+  session: http2.ClientHttp2Session,
+  path: string
+): Effect.Effect<StdinWriter, ChannelError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { stream } = yield* request(session, "POST", path)
+    // The harness answers at the body's end; before it, only to refuse.
+    let refused: number | undefined
+    stream.once("response", (headers) => {
+      const status = Number(headers[":status"])
+      if (status >= 400) refused = status
+    })
+    yield* Effect.addFinalizer(() =>
+      Effect.async<void>((resume) => {
+        if (stream.destroyed) return resume(Effect.void)
+        stream.once("close", () => resume(Effect.void))
+        stream.resume()
+        stream.end()
+      }).pipe(Effect.interruptible, Effect.timeoutOption("2 seconds"))
+    )
+    return (bytes: Uint8Array) =>
+      Effect.async<void, ChannelBroken>((resume) => {
+        if (refused !== undefined)
+          return resume(new ChannelBroken({ message: `standard input was refused (${refused})` }))
+        stream.write(bytes, (error) => resume(error ? Effect.fail(broken(error)) : Effect.void))
+      })
+  })
+
+type Method = "GET" | "POST" | "DELETE"
+
 /** One HTTP/2 stream, reset when the scope closes before it has ended. */
-const request = (session: http2.ClientHttp2Session, method: "GET" | "POST", path: string) =>
+const request = (session: http2.ClientHttp2Session, method: Method, path: string) =>
   Effect.acquireRelease(
     Effect.try({
       try: () => {

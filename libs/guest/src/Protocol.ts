@@ -2,7 +2,7 @@
  * The harness protocol's messages, version 1: `docs/HARNESS_PROTOCOL.md`. What comes from a guest is hostile, so every
  * message that does is decoded here before anything looks at it.
  */
-import { Command, Environment } from "@aegis/domain"
+import { Command, Environment, TerminalSize } from "@aegis/domain"
 import * as Schema from "effect/Schema"
 
 export const protocolVersion = 1
@@ -37,6 +37,34 @@ export class BootMessage extends Schema.Class<BootMessage>("BootMessage")({
 /** The answer to `POST /boot`. */
 export const Booted = Schema.Struct({ pid: Schema.Int.pipe(Schema.positive()) })
 
+/** `POST /execs/ID`. `env` is added to the primary's in the guest; without `cwd` it is the primary's. */
+export class ExecMessage extends Schema.Class<ExecMessage>("ExecMessage")({
+  argv: Command,
+  env: Environment,
+  cwd: Schema.optional(Schema.String),
+  uid: Schema.Int,
+  gid: Schema.Int,
+  tty: Schema.optional(TerminalSize),
+  stdin: Schema.Literal("null", "pipe"),
+  detached: Schema.Boolean
+}) {}
+
+/** One exec as the guest tells of it. */
+export const ExecState = Schema.Struct({
+  id: Schema.String.pipe(Schema.pattern(/^[A-Za-z0-9._-]{1,128}$/)),
+  pid: Schema.Int,
+  ended: Schema.Boolean,
+  tty: Schema.Boolean,
+  stdin: Schema.Boolean,
+  detached: Schema.Boolean,
+  acked: Schema.NonNegativeInt,
+  noted: Schema.NonNegativeInt
+})
+export type ExecState = typeof ExecState.Type
+
+/** The answer to `GET /execs`. */
+export const Execs = Schema.Struct({ execs: Schema.Array(ExecState).pipe(Schema.maxItems(64)) })
+
 /** The body of every error answer of the harness. */
 export const HarnessError = Schema.Struct({
   code: Schema.Literal(
@@ -47,13 +75,14 @@ export const HarnessError = Schema.Struct({
     "spawn-not-found",
     "spawn-denied",
     "spawn-failed",
+    "limit",
     "internal"
   ),
   message: Schema.String.pipe(Schema.maxLength(65_536))
 })
 export type HarnessError = typeof HarnessError.Type
 
-/** The primary's end; always the last event. Exactly one of `code` and `signal` is there. */
+/** A command's end; always the last event. Exactly one of `code` and `signal` is there. */
 export const ExitEvent = Schema.Struct({
   type: Schema.Literal("exit"),
   code: Schema.optional(Schema.Int.pipe(Schema.between(0, 255))),

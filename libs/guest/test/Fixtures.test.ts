@@ -8,6 +8,8 @@ import {
   acknowledgement,
   Booted,
   BootMessage,
+  ExecMessage,
+  Execs,
   ExitEvent,
   type Frame,
   FrameDecoder,
@@ -93,17 +95,20 @@ describe("bodies", () => {
   const decodes = (schema: Schema.Schema.AnyNoContext, body: string) =>
     Either.isRight(Schema.decodeUnknownEither(Schema.parseJson(schema), { onExcessProperty: "error" })(body))
 
-  const read = { health: Health, booted: Booted, error: HarnessError, exit: ExitEvent }
+  const read = { health: Health, booted: Booted, execs: Execs, error: HarnessError, exit: ExitEvent }
   for (const [message, schema] of Object.entries(read)) {
     it.each(all.filter((fixture) => fixture.message === message))(`${message} $name: $title`, ({ body, verdict }) => {
       assert.strictEqual(decodes(schema, body), verdict === "valid")
     })
   }
 
-  it.each(all.filter(({ message, verdict }) => message === "boot" && verdict === "valid"))(
-    "what the harness takes as a boot message is one of ours: $name",
-    ({ body }) => {
-      assert.isTrue(decodes(BootMessage, body))
-    }
-  )
+  const written = { boot: BootMessage, exec: ExecMessage }
+  for (const [message, schema] of Object.entries(written)) {
+    it.each(all.filter((fixture) => fixture.message === message && fixture.verdict === "valid"))(
+      `what the harness takes as a message ${message} is one of ours: $name`,
+      ({ body }) => {
+        assert.isTrue(decodes(schema, body))
+      }
+    )
+  }
 })
