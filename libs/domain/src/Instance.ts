@@ -36,6 +36,14 @@ export const Environment = Schema.Record({ key: Schema.String, value: noNul(Sche
 )
 export type Environment = typeof Environment.Type
 
+/** An absolute path inside a guest. */
+export const GuestPath = noNul(
+  Schema.String.pipe(
+    Schema.startsWith("/", { message: () => "it is an absolute path of the guest" }),
+    Schema.maxLength(4096)
+  )
+)
+
 /** Removed with the instance (S-062). */
 export class TemporaryWorkspace extends Schema.TaggedClass<TemporaryWorkspace>()("Temporary", {}) {}
 /** `<home>/data/workspaces/<name>`, made on demand, never removed by us (S-074). */
