@@ -82,11 +82,20 @@ const readGroup = (
   return readWords(command, words, guest)
 }
 
+/** `-it` is `-i -t`, where all of it are switches of the command. */
+const apart = (command: CommandManual) => (word: string) => {
+  if (!/^-[a-z]{2,}$/.test(word)) return [word]
+  const letters = [...word.slice(1)].map((letter) => `-${letter}`)
+  const switches = command.flags.filter(({ short, value }) => short !== undefined && value === undefined)
+  return letters.every((letter) => switches.some(({ short }) => short === letter)) ? letters : [word]
+}
+
 const readWords = (
   command: CommandManual,
-  words: ReadonlyArray<string>,
+  typed: ReadonlyArray<string>,
   guest: ReadonlyArray<string> | undefined
 ): CommandLine => {
+  const words = typed.flatMap(apart(command))
   const name = `aegis ${command.path.join(" ")}`
   if (words.some((word) => helpWords.includes(word))) return help(command.path)
   const seen = new Set<string>()
@@ -170,7 +179,12 @@ const finish = (
       : misuse(`unexpected argument: ${extra}`, `${name} --help`)
   }
   const missing = command.positionals[positionals.length]
-  if (missing !== undefined && !missing.startsWith("[")) {
+  // A flag that stands alone says it all.
+  const alone = guest === undefined && [...seen].some((flag) => flag === command.guestCommand)
+  if (alone && positionals[0] !== undefined) {
+    return misuse(`unexpected argument: ${positionals[0]}`, synopses(command).join(", or "))
+  }
+  if (missing !== undefined && !missing.startsWith("[") && !alone) {
     return misuse(`${name} needs ${missing}`, synopses(command).join(", or "))
   }
   const refusal = badGuestCommand(command, name, seen, guest)
@@ -208,15 +222,15 @@ const badGuestCommand = (
     return misuse(`${name} needs a command to run, or ${guestCommand}`, withCommand, usage)
   }
   // What such a flag says would not be looked at: the instance has a configuration of its own (S-082).
-  const idle = [...seen].find((flag) => flag !== guestCommand && flag !== "--json")
-  return idle === undefined
-    ? undefined
-    : misuse(
-        `${idle} is given without a command`,
-        `put a command behind -- for a new instance, or give ${guestCommand} alone to start a stopped one again`,
-        usage
-      )
+  const { beside, remedy } = command.alone ?? startsAgain(guestCommand)
+  const idle = [...seen].find((flag) => flag !== guestCommand && !beside.includes(flag))
+  return idle === undefined ? undefined : misuse(`${idle} is given without a command`, remedy, usage)
 }
+
+const startsAgain = (flag: string) => ({
+  beside: ["--json"],
+  remedy: `put a command behind -- for a new instance, or give ${flag} alone to start a stopped one again`
+})
 
 const badValue = (flag: FlagManual, value: string, given: string | undefined, attached: boolean) => {
   if (given === undefined) return noValue(flag, value)

@@ -14,6 +14,7 @@ import { audit } from "./commands/Audit.ts"
 import { doctor } from "./commands/Doctor.ts"
 import { down } from "./commands/Down.ts"
 import { events } from "./commands/Events.ts"
+import { exec } from "./commands/Exec.ts"
 import { instance } from "./commands/Instance.ts"
 import { images } from "./commands/Image.ts"
 import { logs } from "./commands/Logs.ts"
@@ -26,7 +27,22 @@ import { why } from "./commands/Why.ts"
 import { UsageError } from "./Errors.ts"
 
 export const aegis = Command.make("aegis").pipe(
-  Command.withSubcommands([up, down, status, doctor, run, instance, logs, events, why, audit, images, secret, rootfs])
+  Command.withSubcommands([
+    up,
+    down,
+    status,
+    doctor,
+    run,
+    instance,
+    exec,
+    logs,
+    events,
+    why,
+    audit,
+    images,
+    secret,
+    rootfs
+  ])
 )
 
 /** Words were checked before: nothing is to be corrected or guessed here. */

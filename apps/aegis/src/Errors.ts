@@ -102,6 +102,16 @@ export class LogNotFound extends Data.TaggedError("LogNotFound")<{ readonly targ
   }
 }
 
+/** No instance has that name, so nothing can be run in it (S-155). */
+export class TargetUnresolved extends Data.TaggedError("TargetUnresolved")<{ readonly target: string }> {
+  override get message() {
+    return `could not resolve "${this.target}" to an instance`
+  }
+  get remedy() {
+    return "aegis instance list shows what there is"
+  }
+}
+
 /** `instance start --name X` alone, and nothing is called X: there is no configuration to start from (S-084). */
 export class NothingToRestart extends Data.TaggedError("NothingToRestart")<{ readonly handle: string }> {
   override get message() {

@@ -17,6 +17,9 @@ const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const
 export type EndingSignal = keyof typeof signalNumbers
 export const endingSignals: ReadonlyArray<EndingSignal> = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"]
 
+/** The number that every Unix has for it. */
+export const signalNumber = (signal: EndingSignal): number => signalNumbers[signal]
+
 /** 128 + N, as a shell reports it. */
 export const signalExitCode = (signal: EndingSignal): number => 128 + signalNumbers[signal]
 
@@ -28,7 +31,7 @@ const byTag: Readonly<Record<string, number>> = {
   OutputClosed: pipeExitCode
 }
 
-/** The exit code for a failure of `aegis run` (`guest`) or of any other command. */
+/** The exit code for a failure of `aegis run` or `aegis exec` (`guest`) or of any other command. */
 export const exitCodeOf = (
   error: { readonly _tag: string; readonly cause?: unknown; readonly signal?: EndingSignal },
   command: "guest" | "other"

@@ -54,15 +54,7 @@ export const instanceRequest = (
   cwd: string | undefined
 ): Effect.Effect<InstanceSpec, UsageError> =>
   Effect.gen(function* () {
-    const command = yield* decode(Command, "COMMAND", argv)
-    const env = yield* decode(Environment, "--env", Object.fromEntries(yield* Effect.forEach(flags.env, variable)))
-    const bytes = [...argv, ...flags.env].reduce((sum, word) => sum + Buffer.byteLength(word) + 1, 0)
-    if (bytes > maxCommandBytes) {
-      return yield* new UsageError({
-        message: `the command and its environment have ${bytes} bytes; at most ${maxCommandBytes} are possible`,
-        remedy: "put long data into a file of a workspace, or pass it through standard input (run -i)"
-      })
-    }
+    const { command, env } = yield* programRequest(argv, flags.env)
     const secrets = yield* Effect.forEach(flags.secret ?? [], (text) => decode(SecretRequestText, "--secret", text))
     const handle = yield* whenGiven(flags.name, handleNamed)
     const image = yield* whenGiven(flags.image, (text) => imageText(text, cwd, "--image"))
@@ -80,6 +72,21 @@ export const instanceRequest = (
       ...(vcpus === undefined ? {} : { vcpus }),
       ...(workspace === undefined ? {} : { workspace })
     })
+  })
+
+/** A command and its variables. */
+export const programRequest = (argv: ReadonlyArray<string>, variables: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const command = yield* decode(Command, "COMMAND", argv)
+    const env = yield* decode(Environment, "--env", Object.fromEntries(yield* Effect.forEach(variables, variable)))
+    const bytes = [...argv, ...variables].reduce((sum, word) => sum + Buffer.byteLength(word) + 1, 0)
+    if (bytes > maxCommandBytes) {
+      return yield* new UsageError({
+        message: `the command and its environment have ${bytes} bytes; at most ${maxCommandBytes} are possible`,
+        remedy: "put long data into a file of a workspace, or pass it through standard input (-i)"
+      })
+    }
+    return { command, env }
   })
 
 /** The handle that `--name` gives. */

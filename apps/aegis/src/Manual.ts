@@ -12,6 +12,7 @@ import {
   jsonLines,
   target
 } from "./ManualEntry.ts"
+import { execCommands } from "./ManualExec.ts"
 import { imageCommands } from "./ManualImage.ts"
 import { instanceCommands } from "./ManualInstance.ts"
 import { secretCommands } from "./ManualSecret.ts"
@@ -81,6 +82,7 @@ export const commands: ReadonlyArray<CommandManual> = [
     ]
   },
   ...instanceCommands,
+  ...execCommands,
   ...imageCommands,
   ...secretCommands,
   {

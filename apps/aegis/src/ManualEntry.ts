@@ -22,6 +22,8 @@ export interface CommandManual {
   readonly positionals: ReadonlyArray<string>
   /** Whether a guest command follows `--`: always, never, or unless that flag stands alone in its place. */
   readonly guestCommand: boolean | `--${string}`
+  /** Where `guestCommand` names a flag: what may stand beside it, and what to do where something else does. */
+  readonly alone?: { readonly beside: ReadonlyArray<string>; readonly remedy: string }
   /** Its exit code is that of a guest's command, and a failure of aegis itself 125 (D-21). */
   readonly guestExitCode?: true
   /** Its words may be a secret: no message repeats what cannot be understood. */

@@ -8,10 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
-import * as Stream from "effect/Stream"
 import { bootProgress } from "./BootProgress.ts"
 import { type GuestLost, type InputFailed, Interrupted } from "./Errors.ts"
 import { exitCodeOfEnd, lost } from "./GuestEnd.ts"
+import { followGuest, type InputWriter } from "./GuestSession.ts"
 import { pullText } from "./PullText.ts"
 import { Signals } from "./Signals.ts"
 import { type OutputError, Stdio } from "./Stdio.ts"
@@ -33,8 +33,6 @@ export const runSession = (spec: InstanceSpec): Effect.Effect<number, RunError, 
     const progress = yield* bootProgress
     const pull = pullText()
     const id = yield* Deferred.make<InstanceId>()
-    const inputFailed = yield* Deferred.make<never, InputFailed>()
-    const scope = yield* Effect.scope
     const reason = yield* Ref.make(Option.none<EndReason>())
 
     const remove = (instance: InstanceId) => Effect.ignore(aegis.remove(instance))
@@ -43,7 +41,10 @@ export const runSession = (spec: InstanceSpec): Effect.Effect<number, RunError, 
       Option.match({ onNone: () => Effect.void, onSome: Effect.flatMap(remove) })
     )
 
-    const onEvent = (event: RunEvent): Effect.Effect<void, OutputError> => {
+    const onEvent = (
+      event: RunEvent,
+      feed: (write: InputWriter) => Effect.Effect<void>
+    ): Effect.Effect<void, OutputError> => {
       switch (event._tag) {
         case "Output":
           return Effect.andThen(progress.clear, stdio.write(event.stream, event.bytes))
@@ -52,29 +53,16 @@ export const runSession = (spec: InstanceSpec): Effect.Effect<number, RunError, 
         case "Preparing":
           return progress.say(pull(event.progress))
         case "Started":
-          return Effect.andThen(
-            progress.clear,
-            spec.interactive ? Effect.asVoid(Effect.forkIn(feed, scope)) : Effect.void
-          )
+          return Effect.andThen(progress.clear, spec.interactive ? feed(writeStdin) : Effect.void)
         case "Ended":
           return Effect.andThen(progress.clear, Ref.set(reason, Option.some(event.reason)))
       }
     }
 
-    // RPC has no upload streams: one call after the other keeps the bytes in order.
-    const feed = Effect.gen(function* () {
-      const instance = yield* Deferred.await(id)
-      yield* Stream.runForEach(stdio.input, (bytes) => aegis.writeStdin(instance, bytes, false))
-      yield* aegis.writeStdin(instance, new Uint8Array(), true)
-    }).pipe(
-      Effect.catchTag("InputFailed", (error) => Deferred.fail(inputFailed, error)),
-      // The command has ended, or the daemon: the followed stream says which.
-      Effect.ignore
-    )
+    const writeStdin: InputWriter = (bytes, end) =>
+      Effect.flatMap(Deferred.await(id), (instance) => aegis.writeStdin(instance, bytes, end))
 
-    const follow = Effect.raceFirst(Stream.runForEach(aegis.run(spec), onEvent), Deferred.await(inputFailed)).pipe(
-      Effect.ensuring(progress.clear)
-    )
+    const follow = Effect.ensuring(followGuest({ events: aegis.run(spec), onEvent }), progress.clear)
     const following = yield* Effect.forkScoped(follow)
     const signal = yield* Effect.raceFirst(
       Effect.as(Fiber.await(following), Option.none()),

@@ -25,7 +25,6 @@ import {
   parseImageSource,
   SecretName,
   type StartOutcome,
-  type StoreError,
   TemporaryWorkspace,
   version,
   WorkspaceName
@@ -43,6 +42,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { History } from "./History.ts"
+import { errorLine, line } from "./Ndjson.ts"
+import { execs } from "./RestExec.ts"
 import { Secrets } from "./Secrets.ts"
 
 const daemon = HttpApiBuilder.group(RestApi, "daemon", (handlers) =>
@@ -158,7 +159,9 @@ const events = HttpApiBuilder.group(RestApi, "events", (handlers) =>
     return handlers.handle("events", ({ urlParams }) =>
       Effect.gen(function* () {
         if (urlParams.target !== undefined) yield* known(urlParams.target)
-        const lines = Stream.catchAll(Stream.mapEffect(history.events(urlParams), eventLine), lastLine)
+        const lines = Stream.catchAll(Stream.mapEffect(history.events(urlParams), eventLine), (error) =>
+          Stream.make(errorLine(error))
+        )
         return HttpServerResponse.stream(Stream.encodeText(lines), { contentType: "application/x-ndjson" })
       })
     )
@@ -192,13 +195,7 @@ const secrets = HttpApiBuilder.group(RestApi, "secrets", (handlers) =>
   })
 )
 
-const line = (document: object) => `${JSON.stringify(document)}\n`
-
 const eventLine = (event: JournalEvent) => Effect.map(Effect.orDie(Schema.encode(RestEvent)(restEvent(event))), line)
-
-/** The status has been sent by then: what went wrong comes in the form of every error, as the last line. */
-const lastLine = ({ _tag, message, remedy }: NotFound | StoreError) =>
-  Stream.make(line({ error: message, code: _tag, remedy }))
 
 const DecodeErrorBody = Schema.parseJson(
   Schema.Struct({ _tag: Schema.Literal("HttpApiDecodeError"), message: Schema.String })
@@ -225,6 +222,6 @@ const decodeErrors = HttpLayerRouter.middleware((handler) =>
 )
 
 export const rest = HttpLayerRouter.addHttpApi(RestApi, { openapiPath: "/v1/openapi.json" }).pipe(
-  Layer.provide([daemon, instances, events, secrets]),
+  Layer.provide([daemon, instances, execs, events, secrets]),
   Layer.provide(decodeErrors.layer)
 )

@@ -3,10 +3,16 @@
  */
 import { AegisRpcs, type AuditVerdict, type ImageLoaded } from "@aegis/contract"
 import {
+  type AttachError,
   type BackendVerdict,
   type DaemonStatus,
   DaemonUnreachable,
   type DiskFull,
+  type ExecError,
+  type ExecEvent,
+  type ExecId,
+  type ExecInputError,
+  type ExecSpec,
   type Handle,
   type ImageDetails,
   type ImageInUse,
@@ -40,6 +46,7 @@ import {
   type StartOutcome,
   type StateConflict,
   type StoreError,
+  type TerminalSize,
   type VaultCorrupt,
   type VaultError,
   type VaultUnavailable
@@ -82,6 +89,18 @@ export class Aegis extends Context.Tag("@aegis/client/Aegis")<
     readonly run: (spec: InstanceSpec) => Stream.Stream<RunEvent, StartError | DaemonUnreachable>
     /** Feeds an interactive instance's standard input; await each call before the next. */
     readonly writeStdin: (id: InstanceId, bytes: Uint8Array, end: boolean) => Effect.Effect<void, OfOne | StateConflict>
+    /** Runs a command in an instance; interrupting the stream ends it, unless it is detached. */
+    readonly exec: (target: string, spec: ExecSpec) => Stream.Stream<ExecEvent, ExecError | DaemonUnreachable>
+    /** Reads a detached one, from the first byte that no reader has taken. */
+    readonly attachExec: (id: ExecId) => Stream.Stream<ExecEvent, AttachError | DaemonUnreachable>
+    /** Feeds an interactive exec's standard input; await each call before the next. */
+    readonly writeExec: (
+      id: ExecId,
+      bytes: Uint8Array,
+      end: boolean
+    ) => Effect.Effect<void, ExecInputError | DaemonUnreachable>
+    readonly resizeExec: (id: ExecId, size: TerminalSize) => Effect.Effect<void, ExecInputError | DaemonUnreachable>
+    readonly signalExec: (id: ExecId, signal: number) => Effect.Effect<void, ExecInputError | DaemonUnreachable>
     /**
      * Creates an instance and begins its start; succeeds at once. Where the handle is a stopped instance's, that one is started from its
      * own configuration (S-082).
@@ -171,6 +190,11 @@ const make = Effect.gen(function* () {
     backend: reach(rpc.Backend()),
     run: (spec) => reachAll(rpc.Run(spec)),
     writeStdin: (id, bytes, end) => reach(rpc.WriteStdin({ id, bytes, end })),
+    exec: (target, spec) => reachAll(rpc.Exec({ target, spec })),
+    attachExec: (id) => reachAll(rpc.ExecAttach({ id })),
+    writeExec: (id, bytes, end) => reach(rpc.ExecWriteStdin({ id, bytes, end })),
+    resizeExec: (id, size) => reach(rpc.ExecResize({ id, size })),
+    signalExec: (id, signal) => reach(rpc.ExecSignal({ id, signal })),
     start: (spec) => reach(rpc.InstanceStart(spec)),
     restart: (handle) => reach(rpc.InstanceRestart({ handle })),
     list: reach(rpc.InstanceList({})),

@@ -23,7 +23,9 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { RestExec } from "./RestExec.ts"
 import {
+  ExecFailure,
   SecretFailure,
   SecretNameFailure,
   StartFailure,
@@ -112,6 +114,14 @@ const instances = HttpApiGroup.make("instances")
     HttpApiEndpoint.get("wait")`/v1/instances/${target}/wait`.addSuccess(RestInstance).addError(TargetFailure)
   )
 
+/** NDJSON: `RestExecStarted`, a `RestLogEntry` for each line of output, `RestExecEnded`. Whoever stops reading ends the command. */
+const execs = HttpApiGroup.make("execs").add(
+  HttpApiEndpoint.post("exec")`/v1/instances/${target}/exec`
+    .setPayload(RestExec)
+    .addSuccess(HttpApiSchema.Text({ contentType: "application/x-ndjson" }))
+    .addError(ExecFailure)
+)
+
 /** NDJSON: a `RestEvent` a line; an error that comes in the middle is the last line, in the form of every error. */
 const events = HttpApiGroup.make("events").add(
   HttpApiEndpoint.get("events", "/v1/events")
@@ -163,5 +173,6 @@ const secrets = HttpApiGroup.make("secrets")
 export class RestApi extends HttpApi.make("aegis")
   .add(HttpApiGroup.make("daemon").add(HttpApiEndpoint.get("status", "/v1/status").addSuccess(RestStatus)))
   .add(instances)
+  .add(execs)
   .add(events)
   .add(secrets) {}

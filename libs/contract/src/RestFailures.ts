@@ -8,6 +8,8 @@ import {
   CommandNotStarted,
   DigestMismatch,
   DiskFull,
+  ExecLimit,
+  ExecLost,
   HandleTaken,
   ImageInvalid,
   ImageNotFound,
@@ -94,3 +96,6 @@ export const SecretFailure = Schema.Union(failure(InvalidArgument), ...VaultFail
 
 /** As `VaultFailure`, or there is no such secret. */
 export const SecretNameFailure = Schema.Union(failure(SecretUnknown), ...VaultFailure.members)
+
+/** Everything that an exec can fail with before it runs. */
+export const ExecFailure = Schema.Union(...StartFailure.members, failure(ExecLimit), failure(ExecLost))

@@ -3,9 +3,15 @@
  * `/rpc` of the daemon's Unix socket.
  */
 import {
+  AttachError,
   BackendVerdict,
   DaemonStatus,
   DiskFull,
+  ExecError,
+  ExecEvent,
+  ExecId,
+  ExecInputError,
+  ExecSpec,
   Handle,
   ImageDetails,
   ImageInUse,
@@ -40,6 +46,7 @@ import {
   StartOutcome,
   StateConflict,
   StoreError,
+  TerminalSize,
   VaultCorrupt,
   VaultError,
   VaultUnavailable
@@ -77,6 +84,23 @@ export class AegisRpcs extends RpcGroup.make(
   Rpc.make("WriteStdin", {
     payload: { id: InstanceId, bytes: Schema.Uint8ArrayFromSelf, end: Schema.Boolean },
     error: inAState
+  }),
+  /**
+   * Runs a command in an instance beside its primary one (S-147). Whoever stops reading ends it, unless it is detached: then the stream
+   * ends as soon as it runs. One chunk at a time is under way: what a reader has not taken stays in the guest.
+   */
+  Rpc.make("Exec", { payload: { ...target, spec: ExecSpec }, success: ExecEvent, error: ExecError, stream: true }),
+  /** Reads a detached one, from the first byte that no reader has taken. */
+  Rpc.make("ExecAttach", { payload: { id: ExecId }, success: ExecEvent, error: AttachError, stream: true }),
+  /** As `WriteStdin`. */
+  Rpc.make("ExecWriteStdin", {
+    payload: { id: ExecId, bytes: Schema.Uint8ArrayFromSelf, end: Schema.Boolean },
+    error: ExecInputError
+  }),
+  Rpc.make("ExecResize", { payload: { id: ExecId, size: TerminalSize }, error: ExecInputError }),
+  Rpc.make("ExecSignal", {
+    payload: { id: ExecId, signal: Schema.Int.pipe(Schema.between(1, 64)) },
+    error: ExecInputError
   }),
   /** Creates an instance and begins its start; one that has the handle and is stopped is started from its own configuration (S-082). */
   Rpc.make("InstanceStart", { payload: InstanceSpec, success: StartOutcome, error: StartError }),

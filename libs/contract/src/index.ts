@@ -1,5 +1,6 @@
 export * from "./Rest.ts"
 export * from "./RestError.ts"
+export * from "./RestExec.ts"
 export * from "./RestInstance.ts"
 export * from "./Rpcs.ts"
 export * from "./SpokenTime.ts"

@@ -1,6 +1,7 @@
 /** A harness that was replaced by its guest: it speaks HTTP/2, or something like it, and means harm. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -61,7 +62,7 @@ const health = '{"protocol":1,"harness":"0.1.0","kernel":"6.12","state":"waiting
 const message = new BootMessage({
   protocol: 1,
   argv: ["true"],
-  env: {},
+  env: Redacted.make({}),
   cwd: "/",
   hostname: "guest",
   clockMs: 0,

@@ -3,8 +3,14 @@
  * a client's going away ends what it asked to be ephemeral, and nothing else.
  */
 import type {
+  AttachError,
   CrashLoop,
   EventCause,
+  ExecError,
+  ExecEvent,
+  ExecId,
+  ExecInputError,
+  ExecSpec,
   Handle,
   Instance,
   InstanceChanged,
@@ -20,7 +26,8 @@ import type {
   StartError,
   StartOutcome,
   StateConflict,
-  StoreError
+  StoreError,
+  TerminalSize
 } from "@aegis/domain"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -59,6 +66,19 @@ export class Instances extends Context.Tag("@aegis/instances/Instances")<
       bytes: Uint8Array,
       end: boolean
     ) => Effect.Effect<void, NotFound | StateConflict | StoreError>
+    /**
+     * Runs a command beside the primary one: in a running instance, one that is paused, which is resumed, or one that starts, which is
+     * waited for. Whoever stops reading ends it, unless it is detached: then the stream ends as soon as it runs.
+     */
+    readonly exec: (target: string, spec: ExecSpec, cause: EventCause) => Stream.Stream<ExecEvent, ExecError>
+    /** Reads a detached one, from the first byte that no reader has taken; one reader at a time. Its end is told once. */
+    readonly attachExec: (id: ExecId, cause: EventCause) => Stream.Stream<ExecEvent, AttachError>
+    /** As `writeStdin`, for an exec. */
+    readonly writeExec: (id: ExecId, bytes: Uint8Array, end: boolean) => Effect.Effect<void, ExecInputError>
+    /** Gives its terminal another size. */
+    readonly resizeExec: (id: ExecId, size: TerminalSize) => Effect.Effect<void, ExecInputError>
+    /** Signals its process group. */
+    readonly signalExec: (id: ExecId, signal: number) => Effect.Effect<void, ExecInputError>
     /** All there are, oldest first. */
     readonly list: Effect.Effect<ReadonlyArray<Instance>, StoreError>
     /** Those in these states; what is stopped for years costs nothing here. */

@@ -4,6 +4,7 @@
  */
 import {
   type EndReason,
+  type ExecId,
   type InstanceId,
   type InstanceSpec,
   NotStarted,
@@ -11,9 +12,9 @@ import {
   StateConflict,
   Stopped
 } from "@aegis/domain"
-import type { OutputFrame } from "@aegis/guest"
+import { ChannelBroken, type OutputFrame } from "@aegis/guest"
 import { crashPoint } from "@aegis/host"
-import { LogStore, type LogWriter } from "@aegis/logs"
+import { type LogRecord, LogStore, type LogWriter } from "@aegis/logs"
 import type { Vm } from "@aegis/vm"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -26,6 +27,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { endInWords } from "./EndInWords.ts"
 import { pump } from "./Pump.ts"
+import * as StdinFeed from "./StdinFeed.ts"
 
 /** What a guest may take to sync and reboot after its command has ended. */
 const lastGrace = Duration.seconds(2)
@@ -64,6 +66,12 @@ export interface Life {
   readonly writeStdin: (bytes: Uint8Array, end: boolean) => Effect.Effect<void, StateConflict>
   /** Adds a `[system]` line to its log. */
   readonly note: (text: string) => Effect.Effect<void>
+  /** Stores output in its log. */
+  readonly record: (records: ReadonlyArray<LogRecord>) => Effect.Effect<void>
+  /** Says to its log that no more comes from this exec. */
+  readonly endOfExec: (execId: ExecId) => Effect.Effect<void>
+  /** What the effect acquires lives as long as the VM. */
+  readonly extend: <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) => Effect.Effect<A, E>
   /** Lets go of the VM as it is, and of its log: the next daemon goes on with them. */
   readonly leave: Effect.Effect<void>
 }
@@ -86,15 +94,14 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
       Effect.suspend(() => (writer === undefined ? Effect.void : Effect.ignoreLogged(writer.system(text))))
 
     /** A full disk costs lines, which are counted, and never holds the guest up (T-294). */
-    const store = (log: LogWriter, output: ReadonlyArray<OutputFrame>) => {
-      const records = output.map(({ bytes, seq, stream }) => ({
-        source: "primary" as const,
-        stream,
-        bytes,
-        guestSeq: seq
-      }))
-      return Effect.catchAll(log.append(records), () => log.discard(records))
-    }
+    const record: Life["record"] = (records) =>
+      Effect.suspend(() => {
+        const log = writer
+        return log === undefined ? Effect.void : Effect.catchAll(log.append(records), () => log.discard(records))
+      })
+
+    const store = (output: ReadonlyArray<OutputFrame>) =>
+      record(output.map(({ bytes, seq, stream }) => ({ source: "primary", stream, bytes, guestSeq: seq })))
 
     const body = Effect.gen(function* () {
       const log = yield* Scope.extend(logs.open(id), logScope)
@@ -106,7 +113,7 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
         bootMillis === undefined ? "aegisd has started again and goes on with it" : `started in ${bootMillis} ms`
       )
       yield* options.started(beginning)
-      return yield* pump(vm, after, (output) => Effect.zipRight(store(log, output), options.output(output)))
+      return yield* pump(vm, after, (output) => Effect.zipRight(store(output), options.output(output)))
     })
 
     const reasonOf = (exit: Exit.Exit<EndReason, StartError>): Effect.Effect<EndReason> => {
@@ -177,12 +184,12 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
         yield* Fiber.interrupt(fiber)
       }).pipe(Effect.uninterruptible, Effect.withSpan("Instance.end", { attributes: { id } }))
 
-    const stdin = yield* Effect.cached(
-      Effect.gen(function* () {
-        const { guest } = yield* Deferred.await(running)
-        const own = yield* Scope.fork(vmScope, { _tag: "Sequential" })
-        return { write: yield* Scope.extend(guest.stdin, own), close: Scope.close(own, Exit.void) }
-      })
+    const stdin = yield* StdinFeed.make(
+      Deferred.await(running).pipe(
+        Effect.mapError(({ message }) => new ChannelBroken({ message })),
+        Effect.flatMap(({ guest }) => guest.stdin)
+      ),
+      vmScope
     )
 
     return {
@@ -192,6 +199,10 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
       over: Deferred.await(over),
       stop,
       note,
+      record,
+      endOfExec: (execId) =>
+        Effect.suspend(() => (writer === undefined ? Effect.void : Effect.ignoreLogged(writer.end({ execId })))),
+      extend: (effect) => Scope.extend(effect, vmScope),
       writeStdin: (bytes, last) =>
         Effect.gen(function* () {
           if (!spec.interactive) {
@@ -201,9 +212,7 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
               remedy: "start it with -i to feed its standard input"
             })
           }
-          const { close, write } = yield* stdin
-          if (bytes.length > 0) yield* write(bytes)
-          if (last) yield* close
+          yield* stdin(bytes, last)
         }).pipe(
           // A command that has gone or reads no more is no failure of the writer's: what it wrote is dropped, as by a closed pipe.
           Effect.catchAll((error) => (error._tag === "StateConflict" ? Effect.fail(error) : Effect.void))

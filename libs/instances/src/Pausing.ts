@@ -3,6 +3,7 @@
  */
 import { CrashLoop, type EventCause, StateConflict } from "@aegis/domain"
 import { crashPoint } from "@aegis/host"
+import type { InstanceRecord } from "@aegis/journal"
 import type { Vm } from "@aegis/vm"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -12,6 +13,8 @@ import { Action, crashLoop } from "./Lifecycle.ts"
 import type { Parts } from "./Parts.ts"
 import type { Starting } from "./Starting.ts"
 import { instanceOf } from "./View.ts"
+
+export type Pausing = ReturnType<typeof make>
 
 export const make = ({ act, lifeOf, lock, records }: Parts, { restartRecord }: Starting) => {
   const change = (
@@ -57,6 +60,15 @@ export const make = ({ act, lifeOf, lock, records }: Parts, { restartRecord }: S
       )
     )
 
+  /** Its life, once its guest runs its command: one that is paused is resumed, one that starts is waited for. */
+  const awake = ({ id, state }: InstanceRecord, cause: EventCause) =>
+    Effect.gen(function* () {
+      // Somebody else may have been faster.
+      if (state === "paused") yield* Effect.catchTag(resume(id, cause), "StateConflict", () => Effect.void)
+      const life = lifeOf(id)
+      return yield* Effect.transposeMapOption(life, (life) => Effect.map(life.running, (vm) => ({ life, vm })))
+    })
+
   const wake = (target: string, cause: EventCause) =>
     Effect.gen(function* () {
       const record = yield* records.get(target)
@@ -71,13 +83,26 @@ export const make = ({ act, lifeOf, lock, records }: Parts, { restartRecord }: S
         // Somebody else may have been faster.
         yield* Effect.catchTag(restartRecord(record, cause), "HandleTaken", () => Effect.void)
       }
-      if (record.state === "paused") {
-        yield* Effect.catchTag(resume(record.id, cause), "StateConflict", () => Effect.void)
-      }
-      const life = lifeOf(record.id)
-      if (Option.isSome(life)) yield* life.value.running
+      yield* awake(record, cause)
       return instanceOf(yield* records.get(record.id))
     }).pipe(Effect.withSpan("Instances.wake"))
 
-  return { pause, resume, wake }
+  /** As `wake`, but one that is stopped stays so, which is a failure (S-151 to S-154). */
+  const ready = (target: string, cause: EventCause) =>
+    Effect.gen(function* () {
+      const record = yield* records.get(target)
+      const { handle, id } = record
+      const found = record.state === "stopped" ? Option.none() : yield* awake(record, cause)
+      if (Option.isSome(found)) return { ...found.value, name: handle ?? id }
+      return yield* new StateConflict({
+        target: handle ?? id,
+        state: "stopped",
+        remedy:
+          handle === undefined
+            ? "aegis instance list --running shows those that run"
+            : `aegis instance start --name ${handle}`
+      })
+    })
+
+  return { pause, resume, wake, ready }
 }

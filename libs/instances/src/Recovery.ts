@@ -4,15 +4,18 @@
 import { ByGuest, ByRecovery, type EndReason, HostLost, type InstanceId, StateConflict } from "@aegis/domain"
 import { AegisPaths } from "@aegis/host"
 import type { InstanceRecord } from "@aegis/journal"
+import type { Vm } from "@aegis/vm"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Ending } from "./Ending.ts"
+import type { Execs } from "./Execs.ts"
 import { Action } from "./Lifecycle.ts"
 import { clearOrphans } from "./Orphans.ts"
 import type { Parts } from "./Parts.ts"
 import { adoptRecorded, directoriesOf, endOfLost, mayBeAdopted } from "./Vms.ts"
 
-export const make = ({ act, live, logs, records, workspaces, writeEnd }: Parts, { removeId }: Ending) => {
+export const make = ({ act, live, logs, records, workspaces, writeEnd }: Parts, { removeId }: Ending, execs: Execs) => {
   const recover = Effect.gen(function* () {
     const paths = yield* AegisPaths
     yield* records.repair
@@ -73,7 +76,8 @@ export const make = ({ act, live, logs, records, workspaces, writeEnd }: Parts, 
           })
       })
       // Who serves next finds every instance in a state that is true.
-      yield* Effect.raceFirst(Effect.exit(begun.running), Effect.exit(begun.over))
+      const adopted = yield* Effect.raceFirst(Effect.option(begun.running), Effect.as(begun.over, Option.none<Vm>()))
+      if (Option.isSome(adopted)) yield* execs.adopt(begun, adopted.value, record.handle ?? id)
     })
   /** What became of a VM that could not be adopted: more than that its start failed. */
   const lost = new Map<InstanceId, EndReason>()

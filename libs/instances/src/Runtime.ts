@@ -14,6 +14,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Ending from "./Ending.ts"
+import * as Execs from "./Execs.ts"
 import type { Instances } from "./Instances.ts"
 import * as Parts from "./Parts.ts"
 import * as Pausing from "./Pausing.ts"
@@ -38,7 +39,8 @@ export const make = Effect.gen(function* () {
   const ending = Ending.make(parts)
   const starting = yield* Starting.make(parts, ending)
   const pausing = Pausing.make(parts, starting)
-  const recover = Recovery.make(parts, ending)
+  const execs = Execs.make(pausing)
+  const recover = Recovery.make(parts, ending, execs)
   let leaving = false
 
   /** What is told of the daemon itself; the journal goes without it rather than the daemon. */
@@ -95,6 +97,11 @@ export const make = Effect.gen(function* () {
           ),
         onSome: (life) => life.writeStdin(bytes, end)
       }),
+    exec: execs.exec,
+    attachExec: execs.attach,
+    writeExec: execs.writeExec,
+    resizeExec: execs.resizeExec,
+    signalExec: execs.signalExec,
     stop: ending.stop,
     pause: (target, cause) => Effect.withSpan(pausing.pause(target, cause), "Instances.pause"),
     resume: (target, cause) => Effect.withSpan(pausing.resume(target, cause), "Instances.resume"),

@@ -1,7 +1,6 @@
 import {
   BootFailed,
   BootTimeout,
-  CommandNotStarted,
   type EventCause,
   type InstanceId,
   type InstanceSpec,
@@ -20,6 +19,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { bootMessage } from "./BootMessage.ts"
+import { commandRefusal } from "./CommandRefusal.ts"
 import { giveSecrets } from "./Secrets.ts"
 
 /**
@@ -74,15 +74,9 @@ const refusal = (error: ChannelError, spec: InstanceSpec, consoleTail: string): 
       remedy: "run it again; aegis doctor checks the backend"
     })
   }
-  const refused = (cause: CommandNotStarted["cause"]) =>
-    new CommandNotStarted({ program: spec.command[0], cause, reason: error.message })
+  const notStarted = commandRefusal(spec.command[0], error)
+  if (notStarted !== undefined) return notStarted
   switch (error.code) {
-    case "spawn-not-found":
-      return refused("not-found")
-    case "spawn-denied":
-      return refused("denied")
-    case "spawn-failed":
-      return refused("failed")
     case "mount":
       return new BootFailed({
         stage: "mount",

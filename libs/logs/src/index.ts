@@ -1,4 +1,5 @@
 export type { LogRecord } from "./BatchEncoder.ts"
+export { cutLines } from "./LineRule.ts"
 export { defaultLimits, LogStore } from "./LogStore.ts"
 export type { LogWriteError, LogWriter } from "./LogWriter.ts"
 export type { LogLimits } from "./SegmentAppender.ts"

@@ -10,6 +10,8 @@ import {
   DaemonStarted,
   daemonPidFile,
   daemonSocket,
+  ExecNotFound,
+  NotFound,
   ProbeAttempt,
   version
 } from "@aegis/domain"
@@ -68,6 +70,11 @@ const handlers = AegisRpcs.toLayer({
         .filter(({ state }) => states === undefined || states.includes(state))
     ),
   InstanceGet: ({ target }) => Effect.map(find(target), ({ instance }) => instance),
+  Exec: ({ target }) => Stream.fail(new NotFound({ target })),
+  ExecAttach: ({ id }) => Stream.fail(new ExecNotFound({ execId: id })),
+  ExecWriteStdin: ({ id }) => new ExecNotFound({ execId: id }),
+  ExecResize: ({ id }) => new ExecNotFound({ execId: id }),
+  ExecSignal: ({ id }) => new ExecNotFound({ execId: id }),
   InstanceStart: start,
   InstanceRestart: ({ handle }) => restart(handle),
   InstanceStop: ({ graceSeconds, target }) => stop(target, graceSeconds),
