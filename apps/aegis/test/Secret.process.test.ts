@@ -37,7 +37,7 @@ afterAll(async () => {
   clean()
 })
 
-describe("aegis secret", () => {
+describe("aegis secret", { timeout: 120_000 }, () => {
   it("S-176 S-177 S-178 set, list and delete print what the reference shows", async () => {
     assert.deepStrictEqual(await run(["list"]), done("No secrets\n"))
     assert.deepStrictEqual(await run(["set", "DB_PASSWORD", "a=b c"]), done("Secret DB_PASSWORD set\n"))

@@ -20,6 +20,7 @@ import {
   NotStarted,
   PortBinding,
   PortsAssigned,
+  SecretsGiven,
   Signaled,
   StartRequested,
   StopRequested,
@@ -146,6 +147,19 @@ describe("why", () => {
     )
     assert.deepStrictEqual(why([]), [])
     assert.include(after([daemon, new UnreadableEvent({ text: "{}" })]).join(), "cannot read")
+  })
+
+  it("P4 tells which secrets a guest was given, and under which names", () => {
+    const given = new SecretsGiven({
+      secrets: [
+        { name: "API_KEY", variable: "API_KEY", version: 2 },
+        { name: "DB", variable: "PGPASSWORD", version: 1 }
+      ]
+    })
+    assert.include(
+      after([cli("instance start"), given]).join("\n"),
+      "Its guest was given the secrets API_KEY, DB as PGPASSWORD."
+    )
   })
 
   it("neither why nor a shown event tells a value of the environment; a guest's control characters and long texts are cut", () => {
