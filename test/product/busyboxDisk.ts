@@ -9,7 +9,13 @@ import { dist } from "./Product.ts"
  *
  * @param prepare puts more into the image's directory before it becomes a disk.
  */
-export const busyboxDisk = (file: string, prepare: (root: string) => void = () => undefined): void => {
+export const busyboxDisk = (file: string, prepare?: (root: string) => void): void => {
+  const made = spawnSync(path.join(dist, "aegis-mkroot"), [file], { input: busyboxTar(prepare), encoding: "utf8" })
+  if (made.status !== 0) throw new Error(`aegis-mkroot: ${made.stderr}`)
+}
+
+/** The same as a tar archive: an image for `--image rootfs:FILE`. */
+export const busyboxTar = (prepare: (root: string) => void = () => undefined): Buffer => {
   const root = mkdtempSync(path.join(tmpdir(), "aegis-busybox-"))
   try {
     for (const name of ["bin", "etc", "var", "root"]) mkdirSync(path.join(root, name))
@@ -18,11 +24,9 @@ export const busyboxDisk = (file: string, prepare: (root: string) => void = () =
     for (const applet of applets) if (applet !== "busybox") symlinkSync("busybox", path.join(root, "bin", applet))
     writeFileSync(path.join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")
     prepare(root)
-    const tar = execFileSync("tar", ["--numeric-owner", "--owner=0", "--group=0", "-C", root, "-cf", "-", "."], {
+    return execFileSync("tar", ["--numeric-owner", "--owner=0", "--group=0", "-C", root, "-cf", "-", "."], {
       maxBuffer: 64 * 1024 * 1024
     })
-    const made = spawnSync(path.join(dist, "aegis-mkroot"), [file], { input: tar, encoding: "utf8" })
-    if (made.status !== 0) throw new Error(`aegis-mkroot: ${made.stderr}`)
   } finally {
     rmSync(root, { recursive: true, force: true })
   }

@@ -20,12 +20,16 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { endInWords } from "./EndInWords.ts"
 import type { Life } from "./Life.ts"
 import * as StdinFeed from "./StdinFeed.ts"
+
+/** How many frames are taken off the guest while a reader is busy with those before them. */
+const aheadFrames = 32
 
 /** What a detached exec that nobody reads may hold of the guest's 1 MiB. Older output is in the log alone. */
 const unreadBytes = 512 * 1024
@@ -125,14 +129,14 @@ export const make = (options: ExecOptions): Effect.Effect<ExecSession> =>
 
     const leave = Effect.gen(function* () {
       // What a terminal shows is for who sits at it, and for no log: the command waits when 1 MiB of it is unread.
-      if (!tty) background = Option.some(yield* Effect.forkIn(follow, scope))
+      if (!tty) background = Option.some(yield* Effect.forkIn(Effect.interruptible(follow), scope))
     })
 
     const forget = Effect.gen(function* () {
       yield* options.over
       const forgetting = Effect.zipRight(Effect.ignore(execs.forget(id)), Scope.close(scope, Exit.void))
-      // A guest that is paused hears it later.
-      yield* Effect.asVoid(life.extend(Effect.forkScoped(forgetting)))
+      // A guest that is paused hears it later, or never.
+      yield* Effect.asVoid(life.extend(Effect.forkScoped(Effect.interruptible(forgetting))))
     })
 
     const take = Effect.gen(function* () {
@@ -164,7 +168,7 @@ export const make = (options: ExecOptions): Effect.Effect<ExecSession> =>
       Effect.gen(function* () {
         yield* Effect.acquireRelease(take, () => release)
         const { acknowledge, frames, note } = yield* execs.events(id, acked)
-        const pull = yield* Stream.toPull(frames)
+        const coming = yield* Mailbox.fromStream(frames, { capacity: aheadFrames })
         let given = acked
         // Who asks for more has taken what came before.
         const next = Effect.gen(function* () {
@@ -172,7 +176,8 @@ export const make = (options: ExecOptions): Effect.Effect<ExecSession> =>
             acked = given
             yield* acknowledge(acked)
           }
-          const chunk = yield* pull
+          const [chunk, done] = yield* Effect.mapError(coming.takeAll, Option.some)
+          if (done && Chunk.isEmpty(chunk)) return yield* Effect.fail(Option.none())
           yield* store(chunk, note)
           const last = Chunk.last(Chunk.filter(chunk, (frame) => frame._tag === "Output"))
           if (Option.isSome(last)) given = last.value.seq

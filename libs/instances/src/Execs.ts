@@ -59,7 +59,7 @@ export const make = ({ ready }: Pausing) => {
           onTimeout: () => new ExecLost({ target: name, reason: `the guest did not answer within ${answerLimit}` })
         }),
         // It may have been started all the same.
-        Effect.onError(() => Effect.ignore(life.extend(Effect.forkScoped(Effect.ignore(execs.forget(id))))))
+        Effect.onError(() => life.extend(Effect.forkScoped(Effect.interruptible(Effect.ignore(execs.forget(id))))))
       )
       const known = { id, name, life, vm, tty: tty !== undefined, interactive, detached, acked: 0n, noted: 0n }
       return yield* open(known)
