@@ -18,6 +18,7 @@ const ranks: Readonly<Record<string, number>> = {
   workspaces: 2,
   guest: 2,
   vm: 3,
+  router: 4,
   "vm-libkrun": 4,
   "vm-qemu": 4,
   instances: 5,

@@ -102,7 +102,7 @@ export class Product {
 
   private constructor(home: string, env: Readonly<Record<string, string>>) {
     this.home = home
-    this.env = { AEGIS_HOME: home, AEGIS_BACKEND: "qemu", ...env }
+    this.env = { AEGIS_HOME: home, AEGIS_BACKEND: "qemu", AEGIS_ROUTER_PORT: "0", ...env }
   }
 
   /** A home with the base root file system in it, and no daemon. */

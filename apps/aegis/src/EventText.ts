@@ -52,7 +52,8 @@ const who: (cause: EventCause) => string = Match.type<EventCause>().pipe(
     Cli: ({ command }) => `aegis ${command}`,
     Rest: ({ route }) => `REST ${route}`,
     Router: ({ port }) => `connection to port ${port}`,
-    IdleTimer: ({ idleSeconds }) => `idle for ${Math.round(idleSeconds)} s`,
+    IdleTimer: ({ evidence, idleSeconds }) =>
+      `idle for ${Math.round(idleSeconds)} s${evidence === undefined ? "" : `: ${evidence}`}`,
     Guest: () => "the guest",
     Recovery: ({ found }) => `recovery: ${found}`,
     Daemon: ({ because }) => `aegisd: ${because}`,

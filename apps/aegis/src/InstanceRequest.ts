@@ -4,6 +4,7 @@
 import {
   Command,
   Environment,
+  Exposures,
   Handle,
   HostWorkspace,
   InstanceSpec,
@@ -15,10 +16,12 @@ import {
   WorkspaceName,
   type WorkspaceRequest
 } from "@aegis/domain"
+import { SpokenDuration, SpokenExposure } from "@aegis/contract"
 import * as Options from "@effect/cli/Options"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import * as path from "node:path"
 import { UsageError } from "./Errors.ts"
 import { flagValue } from "./FlagValue.ts"
@@ -31,9 +34,12 @@ export const instanceFlags = {
   image: Options.optional(textOption("image")),
   env: textOptions("env"),
   secret: textOptions("secret"),
+  expose: textOptions("expose"),
   workspace: Options.optional(textOption("workspace")),
   memory: Options.optional(textOption("memory")),
-  cpus: Options.optional(textOption("cpus"))
+  cpus: Options.optional(textOption("cpus")),
+  idlePause: Options.optional(textOption("idle-pause")),
+  idleStop: Options.optional(textOption("idle-stop"))
 }
 
 export interface InstanceFlags {
@@ -41,9 +47,12 @@ export interface InstanceFlags {
   readonly image: Option.Option<string>
   readonly env: ReadonlyArray<string>
   readonly secret?: ReadonlyArray<string>
+  readonly expose: ReadonlyArray<string>
   readonly workspace: Option.Option<string>
   readonly memory: Option.Option<string>
   readonly cpus: Option.Option<string>
+  readonly idlePause: Option.Option<string>
+  readonly idleStop: Option.Option<string>
   readonly interactive?: boolean
 }
 
@@ -56,20 +65,32 @@ export const instanceRequest = (
   Effect.gen(function* () {
     const { command, env } = yield* programRequest(argv, flags.env)
     const secrets = yield* Effect.forEach(flags.secret ?? [], (text) => decode(SecretRequestText, "--secret", text))
+    const exposes = yield* decode(
+      Schema.typeSchema(Exposures),
+      "--expose",
+      yield* Effect.forEach(flags.expose, (text) =>
+        flagValue(SpokenExposure, "port", text, "--expose 80, 80:tcp or 8080:80")
+      )
+    )
     const handle = yield* whenGiven(flags.name, handleNamed)
     const image = yield* whenGiven(flags.image, (text) => imageText(text, cwd, "--image"))
     const memoryMib = yield* whenGiven(flags.memory, (text) => wholeNumber(MemoryMib, "--memory", text))
     const vcpus = yield* whenGiven(flags.cpus, (text) => wholeNumber(VcpuCount, "--cpus", text))
+    const idlePauseSeconds = yield* whenGiven(flags.idlePause, (text) => idleSeconds("--idle-pause", text))
+    const idleStopSeconds = yield* whenGiven(flags.idleStop, (text) => idleSeconds("--idle-stop", text))
     const workspace = yield* whenGiven(flags.workspace, (text) => workspaceRequest(text, cwd))
     return new InstanceSpec({
       command,
       env,
       secrets,
+      exposes,
       interactive: flags.interactive ?? false,
       ...(handle === undefined ? {} : { handle }),
       ...(image === undefined ? {} : { image }),
       ...(memoryMib === undefined ? {} : { memoryMib }),
       ...(vcpus === undefined ? {} : { vcpus }),
+      ...(idlePauseSeconds === undefined ? {} : { idlePauseSeconds }),
+      ...(idleStopSeconds === undefined ? {} : { idleStopSeconds }),
       ...(workspace === undefined ? {} : { workspace })
     })
   })
@@ -120,6 +141,13 @@ const wholeNumber = <A>(schema: Schema.Schema<A, number>, flag: string, text: st
     Effect.mapError(
       (error) => new UsageError({ message: error.message.replace(": ", `: ${text}: `), remedy: error.remedy })
     )
+  )
+
+/** `0` alone means never. */
+const idleSeconds = (flag: string, text: string): Effect.Effect<number, UsageError> =>
+  Effect.map(
+    flagValue(SpokenDuration, flag, text === "0" ? "0s" : text, `${flag} 90s, or ${flag} 0 for never`),
+    Duration.toSeconds
   )
 
 /** No `/` and no leading `.`: a name; anything else is a path (S-074). A trailing `:ro` forbids the guest to write. */

@@ -2,7 +2,7 @@
  * How instances are shown: as a table, in full, and as JSON with the field names of the REST API.
  */
 import { RestInstance, restInstance, restTime } from "@aegis/contract"
-import { type EndReason, type Instance, secretRequestText } from "@aegis/domain"
+import { type EndReason, type Instance, type PortBinding, secretRequestText } from "@aegis/domain"
 import * as Match from "effect/Match"
 import * as Schema from "effect/Schema"
 import { escapeLine } from "./Escape.ts"
@@ -28,23 +28,30 @@ export const tableRow = (
 export const instanceDetails = (instance: Instance): string => {
   const line = (label: string, value: string | undefined) =>
     value === undefined ? "" : `${`${label}:`.padEnd(13)}${escapeLine(value)}\n`
+  const exposed = instance.endpoints.length > 0
   return [
     line("ID", instance.id),
     line("State", instance.state),
     line("Handle", instance.handle),
     line("Image", instance.image),
     line("Command", instance.command.join(" ")),
+    line("Ports", exposed ? instance.endpoints.map(({ guest }) => guest).join(", ") : undefined),
+    exposed ? `Endpoints:\n${instance.endpoints.map(endpointLine).join("")}` : "",
+    line("Connections", exposed || instance.connections > 0 ? String(instance.connections) : undefined),
+    line("Created", restTime(instance.createdAt)),
+    line("Last Active", restTime(instance.lastActiveAt)),
     line("Secrets", instance.secrets?.map(secretRequestText).join(", ")),
     line("Memory", `${instance.memoryMib} MiB`),
     line("CPUs", String(instance.vcpus)),
     line("Workspace", instance.workspace),
-    line("Created", restTime(instance.createdAt)),
-    line("Last Active", restTime(instance.lastActiveAt)),
     line("Started", instance.startedAt === undefined ? undefined : restTime(instance.startedAt)),
     line("Stopped At", instance.stoppedAt === undefined ? undefined : restTime(instance.stoppedAt)),
     line("Ended", instance.ended === undefined ? undefined : describeEnd(instance.ended))
   ].join("")
 }
+
+/** S-105. */
+const endpointLine = ({ guest, host, protocol }: PortBinding) => `  :${guest} → :${host} (${protocol})\n`
 
 /** How it ended, in words. */
 export const describeEnd: (reason: EndReason) => string = Match.type<EndReason>().pipe(
@@ -61,8 +68,8 @@ export const describeEnd: (reason: EndReason) => string = Match.type<EndReason>(
 )
 
 /** The instance as the REST API shows it (D-23). */
-export const instanceJson = (instance: Instance): typeof RestInstance.Encoded =>
-  Schema.encodeSync(RestInstance)(restInstance(instance))
+export const instanceJson = (instance: Instance, router?: string): typeof RestInstance.Encoded =>
+  Schema.encodeSync(RestInstance)(restInstance(instance, router))
 
 /** One JSON document, indented, with a newline at its end. */
 export const jsonDocument = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`

@@ -52,6 +52,12 @@ export const instanceFlags: ReadonlyArray<FlagManual> = [
     value: "IMAGE",
     about: "Image whose files the guest has, such as alpine:3.21 (default: the base root file system)"
   },
+  {
+    name: "--expose",
+    value: "PORT[:PROTO]",
+    repeats: true,
+    about: "Expose a port of the guest as http or tcp (default http); HOSTPORT:PORT chooses this machine's port"
+  },
   { name: "--env", value: "K=V", repeats: true, about: "Set a variable in the guest" },
   {
     name: "--secret",
@@ -65,6 +71,16 @@ export const instanceFlags: ReadonlyArray<FlagManual> = [
     about: "Share a named workspace, or a directory, as /workspace; it is kept"
   },
   { name: "--memory", value: "MIB", about: "Memory of the guest (default 512)" },
+  {
+    name: "--idle-pause",
+    value: "TIME",
+    about: "Pause it when it was idle for so long: 90s, 5m; 0 never (default 60s with --expose)"
+  },
+  {
+    name: "--idle-stop",
+    value: "TIME",
+    about: "Stop it when it was idle for so long; 0 never (default 20m with --expose)"
+  },
   { name: "--cpus", value: "N", about: "Virtual processors of the guest (default 1)" }
 ]
 

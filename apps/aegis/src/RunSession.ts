@@ -54,6 +54,8 @@ export const runSession = (spec: InstanceSpec): Effect.Effect<number, RunError, 
           return progress.say(pull(event.progress))
         case "Started":
           return Effect.andThen(progress.clear, spec.interactive ? feed(writeStdin) : Effect.void)
+        case "Serving":
+          return Effect.andThen(progress.clear, stdio.print(`Serving on ${event.address}\n`))
         case "Ended":
           return Effect.andThen(progress.clear, Ref.set(reason, Option.some(event.reason)))
       }

@@ -113,7 +113,7 @@ describe("readCommandLine", () => {
     assert.strictEqual(misuse("run", "--nmae", "box", "--", "a").message, "unknown flag: --nmae")
     assert.strictEqual(misuse("run", "--nmae", "box", "--", "a").remedy, "did you mean --name?")
     assert.strictEqual(misuse("run", "-x", "--", "a").message, "unknown flag: -x")
-    assert.strictEqual(misuse("run", "--expose", "80", "--", "a").message, "unknown flag: --expose")
+    assert.strictEqual(misuse("run", "--publish", "80", "--", "a").message, "unknown flag: --publish")
     assert.strictEqual(misuse("status", "--wizard").message, "unknown flag: --wizard")
     assert.strictEqual(misuse("status", "--log-level", "debug").message, "unknown flag: --log-level")
     assert.strictEqual(misuse("--json", "status").message, "unknown option: --json")

@@ -7,9 +7,12 @@ const none: InstanceFlags = {
   name: Option.none(),
   image: Option.none(),
   env: [],
+  expose: [],
   workspace: Option.none(),
   memory: Option.none(),
   cpus: Option.none(),
+  idlePause: Option.none(),
+  idleStop: Option.none(),
   interactive: false
 }
 

@@ -120,7 +120,7 @@ describe("instances", () => {
     for (const line of text.trimEnd().split("\n")) assert.match(line, /^(.{12} )\S/)
   })
 
-  it("S-102 S-108 info shows the reference's lines in its order, and what is not there not at all", () => {
+  it("S-102 S-105 S-106 S-107 S-108 info shows the reference's lines in its order, and what is not there not at all", () => {
     const labels = (text: string) =>
       text
         .trimEnd()
@@ -128,15 +128,36 @@ describe("instances", () => {
         .map((line) => line.slice(0, 12).trimEnd())
     const ended = { _tag: "VmDied", cause: "ended by SIGKILL", consoleTail: "" }
     const times = { startedAt: "2026-02-19T10:31:00Z", stoppedAt: "2026-02-19T10:32:00Z" }
-    const full = instanceDetails(instance({ handle: "web", image: "alpine:3.21", workspace: "/w", ended, ...times }))
+    const endpoints = [
+      { guest: 80, host: 49152, protocol: "http" },
+      { guest: 5432, host: 50000, protocol: "tcp" }
+    ]
+    const full = instanceDetails(
+      instance({ handle: "web", image: "alpine:3.21", workspace: "/w", ended, endpoints, connections: 2, ...times })
+    )
     assert.deepStrictEqual(labels(full), [
-      ...["ID:", "State:", "Handle:", "Image:", "Command:", "Memory:", "CPUs:", "Workspace:"],
-      ...["Created:", "Last Active:", "Started:", "Stopped At:", "Ended:"]
+      ...["ID:", "State:", "Handle:", "Image:", "Command:", "Ports:", "Endpoints:", "  :80 → :491", "  :5432 → :5"],
+      ...[
+        "Connections:",
+        "Created:",
+        "Last Active:",
+        "Memory:",
+        "CPUs:",
+        "Workspace:",
+        "Started:",
+        "Stopped At:",
+        "Ended:"
+      ]
     ])
+    // The reference's example, but for the line breaks around it.
+    assert.include(
+      full,
+      "Ports:       80, 5432\nEndpoints:\n  :80 → :49152 (http)\n  :5432 → :50000 (tcp)\nConnections: 2\nCreated:     2026"
+    )
     assert.include(full, "Image:       alpine:3.21\n")
     assert.include(full, "Ended:       the machine died: ended by SIGKILL\n")
     assert.deepStrictEqual(labels(instanceDetails(instance({}))), [
-      ...["ID:", "State:", "Command:", "Memory:", "CPUs:", "Created:", "Last Active:"]
+      ...["ID:", "State:", "Command:", "Created:", "Last Active:", "Memory:", "CPUs:"]
     ])
   })
 
@@ -158,6 +179,9 @@ describe("instances", () => {
         last_active_at: "2026-02-19T10:35:00Z",
         memory_mb: 512,
         vcpus: 1,
+        expose_ports: [],
+        endpoints: [],
+        active_connections: 0,
         ended
       }
     )

@@ -10,15 +10,18 @@ import {
   parseImageSource,
   type PullProgress,
   type RootfsProgress,
+  StartOutcome,
   version
 } from "@aegis/domain"
 import { BaseRootfs, ImageStore } from "@aegis/images"
 import { Instances } from "@aegis/instances"
 import { Journal } from "@aegis/journal"
+import { Router } from "@aegis/router"
 import { BackendChoice } from "@aegis/vm"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { History } from "./History.ts"
 import { reported } from "./Reported.ts"
 import { Secrets } from "./Secrets.ts"
@@ -44,6 +47,8 @@ export const handlers = AegisRpcs.toLayer(
     const images = yield* ImageStore
     const rootfs = yield* BaseRootfs
     const secrets = yield* Secrets
+    const router = Option.getOrUndefined((yield* Router).address)
+    const withRouter = (outcome: StartOutcome) => new StartOutcome({ ...outcome, router })
     const startedAt = yield* DateTime.now
     return AegisRpcs.of({
       Status: () =>
@@ -58,15 +63,15 @@ export const handlers = AegisRpcs.toLayer(
           })
         }),
       Backend: () => choice.verdict,
-      Run: (spec) => instances.run(spec, by("run")),
+      Run: (spec) => instances.run(spec, by("run"), router),
       WriteStdin: ({ bytes, end, id }) => instances.writeStdin(id, bytes, end),
       Exec: ({ spec, target }) => instances.exec(target, spec, by("exec")),
       ExecAttach: ({ id }) => instances.attachExec(id, by("exec")),
       ExecWriteStdin: ({ bytes, end, id }) => instances.writeExec(id, bytes, end),
       ExecResize: ({ id, size }) => instances.resizeExec(id, size),
       ExecSignal: ({ id, signal }) => instances.signalExec(id, signal),
-      InstanceStart: (spec) => instances.start(spec, by("instance start")),
-      InstanceRestart: ({ handle }) => instances.restart(handle, by("instance start")),
+      InstanceStart: (spec) => Effect.map(instances.start(spec, by("instance start")), withRouter),
+      InstanceRestart: ({ handle }) => Effect.map(instances.restart(handle, by("instance start")), withRouter),
       InstanceList: ({ states }) => (states === undefined ? instances.list : instances.listIn(states)),
       InstanceGet: ({ target }) => instances.get(target),
       InstanceStop: ({ graceSeconds = usualGrace, target }) =>

@@ -3,6 +3,7 @@
  */
 import {
   RestApi,
+  type RestCreate,
   RestErrorBody,
   RestEvent,
   restEvent,
@@ -13,6 +14,7 @@ import {
 } from "@aegis/contract"
 import {
   ByRest,
+  Exposures,
   Handle,
   HostWorkspace,
   InstanceId,
@@ -30,6 +32,7 @@ import {
   WorkspaceName
 } from "@aegis/domain"
 import { Instances } from "@aegis/instances"
+import { Router } from "@aegis/router"
 import { BackendChoice } from "@aegis/vm"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
@@ -69,6 +72,7 @@ const by = (route: string) => new ByRest({ route })
 const instances = HttpApiBuilder.group(RestApi, "instances", (handlers) =>
   Effect.gen(function* () {
     const service = yield* Instances
+    const router = Option.getOrUndefined((yield* Router).address)
     return handlers
       .handle("create", ({ payload }) =>
         Effect.gen(function* () {
@@ -76,20 +80,33 @@ const instances = HttpApiBuilder.group(RestApi, "instances", (handlers) =>
           const cause = by("POST /v1/instances")
           if (command !== undefined) {
             const workspace = yield* workspaceOf(payload.workspace)
+            const exposes = yield* exposesOf(payload.exposes)
             // Refused before anything is made; the start itself goes on when this has been answered.
             if (image_ref !== undefined) yield* parseImageSource(image_ref)
-            const spec = { command, handle, env, secrets, memoryMib: memory_mb, vcpus, workspace, image: image_ref }
-            return yield* answer(yield* service.start(new InstanceSpec(spec), cause))
+            const spec = {
+              command,
+              handle,
+              env,
+              secrets,
+              memoryMib: memory_mb,
+              vcpus,
+              workspace,
+              image: image_ref,
+              exposes
+            }
+            return yield* answer(yield* service.start(new InstanceSpec(spec), cause), router)
           }
           if (handle === undefined) return yield* commandRequired("nothing names a stopped instance")
           return yield* service.restart(handle, cause).pipe(
             Effect.catchTag("NotFound", () => commandRequired(`there is no instance "${handle}"`)),
-            Effect.flatMap(answer)
+            Effect.flatMap((outcome) => answer(outcome, router))
           )
         })
       )
       .handle("list", ({ urlParams: { state } }) =>
-        Effect.map(state === undefined ? service.list : service.listIn([state]), (found) => found.map(restInstance))
+        Effect.map(state === undefined ? service.list : service.listIn([state]), (found) =>
+          found.map((one) => restInstance(one))
+        )
       )
       .handle("prune", ({ urlParams }) =>
         Effect.map(service.prune(urlParams.older_than, by("POST /v1/instances/prune")), (ids) => ({
@@ -97,7 +114,7 @@ const instances = HttpApiBuilder.group(RestApi, "instances", (handlers) =>
           ids
         }))
       )
-      .handle("get", ({ path: { id } }) => Effect.map(service.get(id), restInstance))
+      .handle("get", ({ path: { id } }) => Effect.map(service.get(id), (one) => restInstance(one)))
       .handle("delete", ({ path: { id } }) =>
         Effect.as(service.remove(id, by("DELETE /v1/instances/{id}")), { status: "deleted" as const })
       )
@@ -117,13 +134,15 @@ const instances = HttpApiBuilder.group(RestApi, "instances", (handlers) =>
       .handle("resume", ({ path: { id } }) =>
         Effect.as(service.resume(id, by("POST /v1/instances/{id}/resume")), { status: "running" as const })
       )
-      .handle("wait", ({ path: { id } }) => Effect.map(service.wait(id), restInstance))
+      .handle("wait", ({ path: { id } }) => Effect.map(service.wait(id), (one) => restInstance(one)))
   })
 )
 
 /** 201 for a new one, 200 for one that was there (S-087). */
-const answer = ({ instance, restarted }: StartOutcome) =>
-  Effect.orDie(HttpServerResponse.schemaJson(RestInstance)(restInstance(instance), { status: restarted ? 200 : 201 }))
+const answer = ({ instance, restarted }: StartOutcome, router: string | undefined) =>
+  Effect.orDie(
+    HttpServerResponse.schemaJson(RestInstance)(restInstance(instance, router), { status: restarted ? 200 : 201 })
+  )
 
 const commandRequired = (because: string) =>
   new InvalidArgument({
@@ -131,6 +150,19 @@ const commandRequired = (because: string) =>
     reason: "command is required",
     remedy: "give a command to make an instance, or the handle of one that is stopped"
   })
+
+const exposesOf = (wanted: typeof RestCreate.Type.exposes) =>
+  Schema.decode(Exposures)(
+    wanted.map(({ host_port, port, protocol }) => ({
+      port,
+      protocol,
+      ...(host_port === undefined ? {} : { hostPort: host_port })
+    }))
+  ).pipe(
+    Effect.mapError(
+      ({ message }) => new InvalidArgument({ argument: "exposes", reason: message, remedy: "name each port once" })
+    )
+  )
 
 const workspaceOf = (text: string | undefined) => {
   if (text === undefined) return Effect.succeed(new TemporaryWorkspace())

@@ -6,6 +6,7 @@ import { AegisPaths, UnixSocket } from "@aegis/host"
 import type { BaseRootfs, ImageStore } from "@aegis/images"
 import type { Instances } from "@aegis/instances"
 import type { Journal } from "@aegis/journal"
+import type { Router } from "@aegis/router"
 import type { BackendChoice } from "@aegis/vm"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -27,7 +28,15 @@ const headersTimeout = 10_000
 const rpc: Layer.Layer<
   never,
   never,
-  HttpLayerRouter.HttpRouter | Instances | BackendChoice | Journal | History | BaseRootfs | ImageStore | Secrets
+  | HttpLayerRouter.HttpRouter
+  | Instances
+  | BackendChoice
+  | Journal
+  | History
+  | BaseRootfs
+  | ImageStore
+  | Router
+  | Secrets
 > = RpcServer.layerHttpRouter({
   group: AegisRpcs.middleware(LogDefects),
   path: "/rpc",

@@ -7,6 +7,7 @@ import { images } from "@aegis/images"
 import { Instances } from "@aegis/instances"
 import { journalAt } from "@aegis/journal"
 import { LogStore } from "@aegis/logs"
+import { PortListeners, Router } from "@aegis/router"
 import { Vault } from "@aegis/vault"
 import { BackendChoice, VerdictCache } from "@aegis/vm"
 import * as Libkrun from "@aegis/vm-libkrun"
@@ -22,6 +23,7 @@ import * as Logger from "effect/Logger"
 import { realpathSync } from "node:fs"
 import * as path from "node:path"
 import { History } from "./History.ts"
+import { reachable } from "./Reachable.ts"
 import { pidFile, residence } from "./Residence.ts"
 import { ensureRootfs } from "./RootfsCommand.ts"
 import { Secrets } from "./Secrets.ts"
@@ -42,8 +44,12 @@ const probe = Layer.scopedDiscard(Effect.flatMap(BackendChoice, (choice) => Effe
 
 const journal = Layer.unwrapEffect(Effect.map(AegisPaths, ({ journal }) => journalAt({ file: journal })))
 
-const services = Layer.mergeAll(Instances.layer, History.layer, Secrets.layer).pipe(
-  Layer.provideMerge(Layer.mergeAll(backends, Workspaces.layer, images, LogStore.layer(), Vault.layer, journal))
+const services = Router.layer.pipe(
+  Layer.provide(reachable),
+  Layer.provideMerge(Layer.mergeAll(Instances.layer, History.layer, Secrets.layer)),
+  Layer.provideMerge(
+    Layer.mergeAll(backends, Workspaces.layer, images, LogStore.layer(), PortListeners.layer, Vault.layer, journal)
+  )
 )
 
 const daemon = pidFile.pipe(

@@ -1,12 +1,14 @@
 /**
  * The REST routes over HTTP on a Unix socket, answered by the real runtime on the simulated backend.
  */
+import { Router } from "@aegis/router"
 import { BackendChoice, VerdictCache } from "@aegis/vm"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import { mkdtempSync } from "node:fs"
@@ -27,6 +29,7 @@ const served = HttpLayerRouter.serve(
   { disableLogger: true, disableListenLog: true }
 ).pipe(
   Layer.provide(NodeHttpServer.layer(() => http, { path: socket })),
+  Layer.provide(Layer.succeed(Router, { address: Option.some("http://127.0.0.1:8099") })),
   Layer.provide(Layer.provide(BackendChoice.layer([]), VerdictCache.layerNone)),
   Layer.provide(Layer.provideMerge(Layer.merge(History.layer, Secrets.layer), runtime())),
   Layer.provide(Logger.minimumLogLevel(LogLevel.Warning))

@@ -46,6 +46,15 @@ func (Guest) Uptime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
+// Memory is how many bytes of memory the machine has.
+func (Guest) Memory() uint64 {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 0 // it fails for a bad address only
+	}
+	return uint64(info.Totalram) * uint64(info.Unit)
+}
+
 // SetClock sets the wall clock to what the host's says.
 func (Guest) SetClock(now time.Time) error { return setClock(now) }
 

@@ -28,6 +28,10 @@ type Machine interface {
 	Prepare(*wire.Boot) *wire.Failure
 	Kernel() string
 	Uptime() time.Duration
+	// Memory is how many bytes the machine has.
+	Memory() uint64
+	// CPUMillis is the processor time that the machine has spent on work.
+	CPUMillis() uint64
 	SetClock(time.Time) error
 	SyncWorkspace()
 	KillAll()
@@ -51,12 +55,15 @@ type Server struct {
 	primary  *process.Command // once started
 	program  *wire.Boot       // what it was started with
 	stopping bool
+	tunnels  tunnels
 }
 
 const (
-	// streamWindow and connectionWindow are how much a host may send ahead: standard input, in the main.
-	streamWindow     = 1 << 20
-	connectionWindow = 4 << 20
+	// A host may send streamWindow ahead on one stream. The connection's window is as large as there can be: the HTTP/2
+	// server gives it back only when a handler has read, and a tunnel whose program does not read must not hold up others.
+	streamWindow     = 128 << 10
+	connectionWindow = 1<<31 - 1
+	maxStreams       = maxTunnels + 1000
 	// A host that says nothing for idle is sent a ping, so that a connection whose host has gone is noticed. One that is
 	// stopped for long (a debugger, a laptop's lid) is not given up.
 	idle     = 15 * time.Second
@@ -72,6 +79,7 @@ func New(machine Machine, reaper *process.Reaper) *Server {
 		execs:   execs{all: map[string]*exec{}},
 		http2: http2.Server{
 			MaxReadFrameSize:             1 << 20,
+			MaxConcurrentStreams:         maxStreams,
 			MaxUploadBufferPerConnection: connectionWindow,
 			MaxUploadBufferPerStream:     streamWindow,
 			ReadIdleTimeout:              idle,
@@ -105,9 +113,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	var failure *wire.Failure
+	if r.Method == http.MethodConnect {
+		if failure = s.connect(w, r); failure != nil {
+			send(w, failure.Status(), failure)
+		}
+		return
+	}
 	switch r.Method + " " + r.URL.Path {
 	case "GET /health":
 		answer(w, s.health())
+	case "GET /activity":
+		answer(w, wire.Activity{CPUMs: s.machine.CPUMillis(), Tunnels: s.tunnels.open.Load()})
 	case "POST /boot":
 		failure = s.boot(w, r)
 	case "POST /events":

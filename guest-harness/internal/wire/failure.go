@@ -15,7 +15,12 @@ const (
 	SpawnDenied   Code = "spawn-denied"
 	SpawnFailed   Code = "spawn-failed"
 	Limit         Code = "limit"
-	Internal      Code = "internal"
+	// What became of a tunnel's connection inside the guest.
+	ConnectRefused Code = "connect-refused"
+	ConnectTimeout Code = "connect-timeout"
+	ConnectFailed  Code = "connect-failed"
+	TooManyTunnels Code = "too-many-tunnels"
+	Internal       Code = "internal"
 )
 
 // Failure is an error that goes to the host as it is.
@@ -39,6 +44,12 @@ func (f *Failure) Status() int {
 		return 429
 	case SpawnNotFound, SpawnDenied, SpawnFailed:
 		return 422
+	case ConnectRefused, ConnectFailed:
+		return 502
+	case TooManyTunnels:
+		return 503
+	case ConnectTimeout:
+		return 504
 	default:
 		return 500
 	}

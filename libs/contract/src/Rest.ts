@@ -7,6 +7,7 @@ import {
   defaultMemoryMib,
   defaultVcpus,
   Environment,
+  Exposure,
   Handle,
   InstanceId,
   InstanceState,
@@ -56,6 +57,17 @@ export class RestCreate extends Schema.Class<RestCreate>("RestCreate")({
   secrets: Schema.optionalWith(Schema.Array(SecretRequestText), { default: () => [] }),
   memory_mb: Schema.optionalWith(MemoryMib, { default: () => defaultMemoryMib }),
   vcpus: Schema.optionalWith(VcpuCount, { default: () => defaultVcpus }),
+  exposes: Schema.optionalWith(
+    Schema.Array(
+      Schema.Struct({
+        port: Exposure.fields.port,
+        protocol: Exposure.fields.protocol,
+        /** The host's port that is wanted for it. */
+        host_port: Exposure.fields.hostPort
+      })
+    ),
+    { default: () => [] }
+  ),
   /** A workspace's name, or the absolute path of a directory; absent: a temporary one. */
   workspace: Schema.optional(Schema.String)
 }) {}

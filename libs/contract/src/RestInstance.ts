@@ -12,6 +12,7 @@ import {
   InstanceState,
   type JournalEvent,
   MemoryMib,
+  PortBinding,
   SecretRequestText,
   VcpuCount
 } from "@aegis/domain"
@@ -34,12 +35,19 @@ export class RestInstance extends Schema.Class<RestInstance>("RestInstance")({
   vcpus: VcpuCount,
   /** The real path on the host that the guest sees at /workspace. */
   workspace: Schema.optional(Schema.String),
+  /** The guest's ports. */
+  expose_ports: Schema.Array(Schema.Int),
+  /** The host's ports that lead to them. */
+  endpoints: Schema.Array(PortBinding),
+  active_connections: Schema.Int,
+  /** Where the HTTP router serves it; in the answer to a start. */
+  router_addr: Schema.optional(Schema.String),
   /** How it came to its end. */
   ended: Schema.optional(EndReason)
 }) {}
 
 /** An instance as REST shows it. */
-export const restInstance = (instance: Instance): RestInstance =>
+export const restInstance = (instance: Instance, router?: string): RestInstance =>
   new RestInstance({
     id: instance.id,
     handle: instance.handle,
@@ -54,6 +62,10 @@ export const restInstance = (instance: Instance): RestInstance =>
     memory_mb: instance.memoryMib,
     vcpus: instance.vcpus,
     workspace: instance.workspace,
+    expose_ports: instance.endpoints.map(({ guest }) => guest),
+    endpoints: instance.endpoints,
+    active_connections: instance.connections,
+    router_addr: router,
     ended: instance.ended
   })
 

@@ -2,6 +2,7 @@
  * What the journal holds: everything the runtime did, who asked for it, and a hash that ties each row to the one before it.
  */
 import * as Schema from "effect/Schema"
+import { PortBinding } from "./Exposure.ts"
 import { InstanceId } from "./Ids.ts"
 import { EndReason, InstanceSpec, withBlankEnvironment } from "./Instance.ts"
 
@@ -12,7 +13,11 @@ export class ByRest extends Schema.TaggedClass<ByRest>()("Rest", { route: Schema
 /** A connection that came through the router (S-128). */
 export class ByRouter extends Schema.TaggedClass<ByRouter>()("Router", { port: Schema.Int }) {}
 /** Nothing had happened for so long (D-08). */
-export class ByIdleTimer extends Schema.TaggedClass<ByIdleTimer>()("IdleTimer", { idleSeconds: Schema.Number }) {}
+export class ByIdleTimer extends Schema.TaggedClass<ByIdleTimer>()("IdleTimer", {
+  idleSeconds: Schema.Number,
+  /** What was seen of it in that time. */
+  evidence: Schema.optional(Schema.String)
+}) {}
 /** The guest itself: its command ended, or it asked for something. */
 export class ByGuest extends Schema.TaggedClass<ByGuest>()("Guest", {}) {}
 /** The daemon as it found things when it started; `found` says what, such as `the machine has booted since`. */
@@ -25,13 +30,6 @@ export class ByUnknown extends Schema.TaggedClass<ByUnknown>()("Unknown", { text
 /** Who asked for it. */
 export const EventCause = Schema.Union(ByCli, ByRest, ByRouter, ByIdleTimer, ByGuest, ByRecovery, ByDaemon, ByUnknown)
 export type EventCause = typeof EventCause.Type
-
-/** One exposed port of a guest and the host's port that leads to it (S-105, D-14). */
-export class PortBinding extends Schema.Class<PortBinding>("PortBinding")({
-  guest: Schema.Int.pipe(Schema.between(1, 65535)),
-  host: Schema.Int.pipe(Schema.between(1, 65535)),
-  protocol: Schema.Literal("http", "tcp")
-}) {}
 
 /** How to find a VM again that outlives its daemon: its process, told from a later one by its start time, and what its backend needs. */
 export class VmRecord extends Schema.Class<VmRecord>("VmRecord")({

@@ -2,6 +2,7 @@
  * An instance: one microVM with one primary command.
  */
 import * as Schema from "effect/Schema"
+import { Exposures, PortBinding } from "./Exposure.ts"
 import { PullProgress } from "./Image.ts"
 import { Handle, InstanceId, WorkspaceName } from "./Ids.ts"
 import { defaultMemoryMib, defaultVcpus, maxCommandBytes, MemoryMib, VcpuCount } from "./Resources.ts"
@@ -72,6 +73,11 @@ export class InstanceSpec extends Schema.Class<InstanceSpec>("InstanceSpec")({
   workspace: Schema.optionalWith(WorkspaceRequest, { default: () => new TemporaryWorkspace() }),
   /** What its root disk is made from: an image's name or a local source; absent, the base root file system. */
   image: Schema.optional(Schema.String.pipe(Schema.minLength(1), Schema.maxLength(4200))),
+  /** Its ports that the host can reach (S-070). */
+  exposes: Schema.optionalWith(Exposures, { default: () => [] }),
+  /** After how many idle seconds it is paused, and stopped (D-08): 0 never; absent: as the daemon does. */
+  idlePauseSeconds: Schema.optional(Schema.NonNegative),
+  idleStopSeconds: Schema.optional(Schema.NonNegative),
   /** Removed when its reader goes: set by `run` alone. */
   ephemeral: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   /** Whether the command's standard input is fed by the client (`run -i`) or is empty. */
@@ -129,6 +135,10 @@ export class Instance extends Schema.Class<Instance>("Instance")({
   image: Schema.optional(Schema.String),
   /** The secrets that it is given, by name. */
   secrets: Schema.optional(Schema.Array(SecretRequest)),
+  /** Its exposed ports, and the host's ports that lead to them. */
+  endpoints: Schema.optionalWith(Schema.Array(PortBinding), { default: () => [] }),
+  /** How many connections to them are open. */
+  connections: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 }),
   createdAt: Schema.DateTimeUtc,
   /** When its guest last began to run its command. */
   startedAt: Schema.optional(Schema.DateTimeUtc),
@@ -140,7 +150,9 @@ export class Instance extends Schema.Class<Instance>("Instance")({
 /** A start's answer: the instance in state `starting`, and whether it is one that was there and stopped (S-086). */
 export class StartOutcome extends Schema.Class<StartOutcome>("StartOutcome")({
   instance: Instance,
-  restarted: Schema.Boolean
+  restarted: Schema.Boolean,
+  /** Where the HTTP router serves it; none where its port could not be had. */
+  router: Schema.optional(Schema.String)
 }) {}
 
 /** Something about one instance changed; `instance` is absent when its record is gone. */
@@ -158,6 +170,8 @@ export class Created extends Schema.TaggedClass<Created>()("Created", { id: Inst
 export class Preparing extends Schema.TaggedClass<Preparing>()("Preparing", { progress: PullProgress }) {}
 /** The guest runs the command. `bootMillis`: from the request's arrival in the daemon. */
 export class Started extends Schema.TaggedClass<Started>()("Started", { bootMillis: Schema.Number }) {}
+/** Its first exposed port answers, at this address of the host (S-065). */
+export class Serving extends Schema.TaggedClass<Serving>()("Serving", { address: Schema.String }) {}
 /** Bytes of the primary, as they came. */
 export class Output extends Schema.TaggedClass<Output>()("Output", {
   stream: OutputStream,
@@ -166,6 +180,6 @@ export class Output extends Schema.TaggedClass<Output>()("Output", {
 /** The last event. */
 export class Ended extends Schema.TaggedClass<Ended>()("Ended", { reason: EndReason }) {}
 
-/** What `run` tells its client, in this order: Created, Preparing*, Started, Output*, Ended. */
-export const RunEvent = Schema.Union(Created, Preparing, Started, Output, Ended)
+/** What `run` tells its client, in this order: Created, Preparing*, Started, then Output* and at most one Serving, Ended. */
+export const RunEvent = Schema.Union(Created, Preparing, Started, Serving, Output, Ended)
 export type RunEvent = typeof RunEvent.Type

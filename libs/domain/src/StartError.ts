@@ -15,6 +15,7 @@ import {
   StateConflict,
   WorkspaceRefused
 } from "./Errors.ts"
+import { PortTaken } from "./Exposure.ts"
 import { PullError } from "./Image.ts"
 import { ImageRefInvalid } from "./ImageErrors.ts"
 import { StoreBusy, StoreCorrupt, StoreUnavailable } from "./JournalErrors.ts"
@@ -34,6 +35,7 @@ export const StartError = Schema.Union(
   BootTimeout,
   CommandNotStarted,
   ResourcesRefused,
+  PortTaken,
   DiskFull,
   StoreBusy,
   StoreCorrupt,

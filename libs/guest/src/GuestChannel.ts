@@ -16,6 +16,7 @@ import type { Duplex } from "node:stream"
 import { acknowledgement, type Frame, FrameDecoder, GuestProtocolViolation } from "./Frames.ts"
 import { execsOf, type GuestExecs } from "./GuestExecs.ts"
 import {
+  Activity,
   Booted,
   type BootMessage,
   BootMessage as BootMessageSchema,
@@ -23,6 +24,7 @@ import {
   Health,
   maxJsonBytes
 } from "./Protocol.ts"
+import { Tunnel } from "./Tunnel.ts"
 
 /** The channel broke, or was never there: the VM's process died, the guest hung up, a socket error. */
 export class ChannelBroken extends Data.TaggedError("ChannelBroken")<{ readonly message: string }> {}
@@ -49,6 +51,8 @@ export type StdinWriter = (bytes: Uint8Array) => Effect.Effect<void, ChannelBrok
 /** One HTTP/2 session to one harness. Every method fails with `ChannelBroken` once the session is gone. */
 export interface GuestChannel {
   readonly health: Effect.Effect<Health, ChannelError>
+  /** How much the guest has worked. */
+  readonly activity: Effect.Effect<Activity, ChannelError>
   /** Sends the boot message; the pid is the primary's inside the guest. */
   readonly boot: (message: BootMessage) => Effect.Effect<number, ChannelError>
   readonly events: (after: bigint) => Effect.Effect<GuestEvents, ChannelError, Scope.Scope>
@@ -57,6 +61,10 @@ export interface GuestChannel {
   /** The commands beside the primary one. */
   readonly execs: GuestExecs
   readonly signal: (signal: number) => Effect.Effect<void, ChannelError>
+  /**
+   * Connects to a port of the guest's loopback. The stream is the caller's to destroy. Refused with `connect-refused` where nobody listens.
+   */
+  readonly tunnel: (port: number) => Effect.Effect<Duplex, ChannelError>
   /** Sets the guest's wall clock, in milliseconds since the epoch. */
   readonly setClock: (clockMs: number) => Effect.Effect<void, ChannelError>
   /** SIGTERM, `grace`, SIGKILL, sync, reboot: returns when the guest has begun. */
@@ -66,9 +74,12 @@ export interface GuestChannel {
 const broken = (cause: unknown) =>
   new ChannelBroken({ message: cause instanceof Error ? cause.message : String(cause) })
 
-/** 16 MiB in flight for the session, 4 MiB for a stream: enough to keep the guest sending while the host is busy. */
+/**
+ * What the guest may send ahead. Node gives the session's window back as bytes arrive, so a stream that nobody reads holds up no other
+ * one, and costs at most its own window of our memory: there may be thousands of tunnels.
+ */
 const sessionWindow = 16 * 1024 * 1024
-const streamWindow = 4 * 1024 * 1024
+const streamWindow = 512 * 1024
 
 /**
  * Opens a session. `dial` gives a fresh byte stream, which then belongs to the session; it is called again, 10 ms apart, until a harness has answered with its
@@ -147,6 +158,7 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
   const stdin = (path: string) => stdinAt(session, path)
   return {
     health: json("/health", Health).pipe(Effect.withSpan("GuestChannel.health")),
+    activity: json("/activity", Activity),
     boot: Effect.fn("GuestChannel.boot")(function* (message: BootMessage) {
       const body = yield* Effect.catchAll(Schema.encode(Schema.parseJson(BootMessageSchema))(message), () =>
         // The schema's own words would quote the environment.
@@ -158,6 +170,7 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
     stdin: stdin("/stdin"),
     execs: execsOf({ json, command, events, stdin, remove: (path) => Effect.asVoid(exchange("DELETE", path)) }),
     signal: (signal) => command("/signal", JSON.stringify({ signal })).pipe(Effect.withSpan("GuestChannel.signal")),
+    tunnel: (port) => openTunnel(session, port),
     setClock: (clockMs) =>
       command("/clock", JSON.stringify({ clockMs })).pipe(Effect.withSpan("GuestChannel.setClock")),
     shutdown: (grace) =>
@@ -197,6 +210,39 @@ const stdinAt = (
 
 type Method = "GET" | "POST" | "DELETE"
 
+/** Its stream outlives the call that opens it, and is reset where that one fails or is interrupted. */
+const openTunnel = (session: http2.ClientHttp2Session, port: number) =>
+  Effect.acquireUseRelease(
+    Effect.try({
+      try: () => {
+        const stream = session.request(
+          { ":method": "CONNECT", ":authority": `127.0.0.1:${port}` },
+          { endStream: false }
+        )
+        stream.on("error", () => undefined)
+        return stream
+      },
+      catch: broken
+    }),
+    (stream) =>
+      Effect.flatMap(statusOf(stream), (code): Effect.Effect<Tunnel, ChannelError> =>
+        code === 200
+          ? Effect.sync(() => new Tunnel(stream))
+          : Effect.flatMap(bodyOf(stream, code), () => broken(`CONNECT was answered with ${code}`))
+      ),
+    (stream, exit) =>
+      Effect.sync(() =>
+        exit._tag === "Success" || stream.closed ? undefined : stream.close(http2.constants.NGHTTP2_CANCEL)
+      )
+  )
+
+const statusOf = (stream: http2.ClientHttp2Stream) =>
+  Effect.async<number, ChannelBroken>((resume) => {
+    stream.once("response", (headers) => resume(Effect.succeed(Number(headers[":status"]))))
+    stream.once("error", (error) => resume(Effect.fail(broken(error))))
+    stream.once("close", () => resume(Effect.fail(broken("the guest closed the channel"))))
+  })
+
 /** One HTTP/2 stream, reset when the scope closes before it has ended. */
 const request = (session: http2.ClientHttp2Session, method: Method, path: string) =>
   Effect.acquireRelease(
@@ -210,16 +256,7 @@ const request = (session: http2.ClientHttp2Session, method: Method, path: string
       catch: broken
     }),
     (stream) => Effect.sync(() => (stream.closed ? undefined : stream.close(http2.constants.NGHTTP2_CANCEL)))
-  ).pipe(
-    Effect.map((stream) => ({
-      stream,
-      status: Effect.async<number, ChannelBroken>((resume) => {
-        stream.once("response", (headers) => resume(Effect.succeed(Number(headers[":status"]))))
-        stream.once("error", (error) => resume(Effect.fail(broken(error))))
-        stream.once("close", () => resume(Effect.fail(broken("the guest closed the channel"))))
-      })
-    }))
-  )
+  ).pipe(Effect.map((stream) => ({ stream, status: statusOf(stream) })))
 
 /** The answer's body as text; an error status becomes the harness's own words. */
 const bodyOf = (stream: http2.ClientHttp2Stream, status: number) =>

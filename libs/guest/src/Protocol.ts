@@ -19,6 +19,14 @@ export class Health extends Schema.Class<Health>("Health")({
   uptimeMs: Schema.Finite.pipe(Schema.nonNegative())
 }) {}
 
+/** `GET /activity`. */
+export const Activity = Schema.Struct({
+  /** The processor time that the machine has spent on work since it started. */
+  cpuMs: Schema.NonNegativeInt,
+  tunnels: Schema.NonNegativeInt
+})
+export type Activity = typeof Activity.Type
+
 /** `POST /boot`: everything the guest must know, sent once. Secrets travel here and nowhere else. */
 export class BootMessage extends Schema.Class<BootMessage>("BootMessage")({
   protocol: Schema.Literal(protocolVersion),
@@ -76,6 +84,10 @@ export const HarnessError = Schema.Struct({
     "spawn-denied",
     "spawn-failed",
     "limit",
+    "connect-refused",
+    "connect-timeout",
+    "connect-failed",
+    "too-many-tunnels",
     "internal"
   ),
   message: Schema.String.pipe(Schema.maxLength(65_536))

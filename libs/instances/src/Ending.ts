@@ -17,24 +17,35 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Action } from "./Lifecycle.ts"
 import { type Parts, usualGrace } from "./Parts.ts"
-import { instanceOf } from "./View.ts"
+
+/** How it is written down, and what is asked when nothing can come between any more. */
+interface StopOptions {
+  readonly reason: EndReason
+  readonly unless?: () => boolean
+}
 
 export type Ending = ReturnType<typeof make>
 
-export const make = ({ act, lifeOf, lock, logs, records, workspaces }: Parts) => {
+export const make = ({ act, lifeOf, lock, logs, records, ports, usage, workspaces, shown }: Parts) => {
   const stopLife = (id: InstanceId, grace: Duration.Duration, reason: EndReason) =>
     Option.match(lifeOf(id), {
       onNone: () => Effect.void,
       onSome: (life) => life.stop(grace, reason)
     })
 
-  const stopRecord = (found: InstanceRecord, grace: Duration.Duration, cause: EventCause) =>
+  const stopRecord = (
+    found: InstanceRecord,
+    grace: Duration.Duration,
+    cause: EventCause,
+    { reason, unless }: StopOptions = { reason: new Stopped() }
+  ) =>
     Effect.gen(function* () {
-      yield* act(found.id, cause, Action.Stop({ graceSeconds: Duration.toSeconds(grace) })).pipe(
+      yield* act(found.id, cause, Action.Stop({ graceSeconds: Duration.toSeconds(grace) }), unless).pipe(
         Effect.catchTag("NotNow", () => Effect.void)
       )
+      if (unless?.() === true) return
       yield* crashPoint("the stop is written down")
-      yield* stopLife(found.id, grace, new Stopped())
+      yield* stopLife(found.id, grace, reason)
     })
 
   /** Removes the record and what belongs to it alone. The instance is stopped. */
@@ -46,6 +57,8 @@ export const make = ({ act, lifeOf, lock, logs, records, workspaces }: Parts) =>
       yield* Effect.ignoreLogged(logs.remove(id))
       yield* crashPoint("its log is gone")
       yield* records.remove(id, cause, data)
+      yield* ports.close(id)
+      yield* usage.forget(id)
       yield* crashPoint("its record is gone")
     })
 
@@ -57,11 +70,11 @@ export const make = ({ act, lifeOf, lock, logs, records, workspaces }: Parts) =>
       })
     ).pipe(Effect.uninterruptible, Effect.withSpan("Instances.remove"))
 
-  const stop = (target: string, grace: Duration.Duration, cause: EventCause) =>
+  const stop = (target: string, grace: Duration.Duration, cause: EventCause, options?: StopOptions) =>
     Effect.gen(function* () {
       const { id } = yield* records.get(target)
-      yield* lock(id)(Effect.flatMap(records.get(id), (record) => stopRecord(record, grace, cause)))
-      return instanceOf(yield* records.get(id))
+      yield* lock(id)(Effect.flatMap(records.get(id), (record) => stopRecord(record, grace, cause, options)))
+      return shown(yield* records.get(id))
     }).pipe(Effect.uninterruptible, Effect.withSpan("Instances.stop"))
 
   const prune = (stoppedFor: Duration.Duration, cause: EventCause) =>

@@ -34,6 +34,9 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
+import type * as Scope from "effect/Scope"
+import type { Duplex } from "node:stream"
+import type { ReachError } from "./Reaching.ts"
 import { make } from "./Runtime.ts"
 
 /** A target is a handle, in whatever case, or an id. `cause` says who asks; it is written down with what follows from it. */
@@ -56,10 +59,19 @@ export class Instances extends Context.Tag("@aegis/instances/Instances")<
      */
     readonly wake: (target: string, cause: EventCause) => Effect.Effect<Instance, NotFound | CrashLoop | StartError>
     /**
-     * Creates an instance, follows it to its end and removes it. The stream fails with what the start failed with. Whoever
+     * Connects to a port of its guest, waking it where it has to be, for at most 30 s. The connection counts until the scope closes, from
+     * before the wake on; the stream is reset where it has not ended by then.
+     */
+    readonly connect: (
+      id: InstanceId,
+      port: number,
+      cause: EventCause
+    ) => Effect.Effect<Duplex, ReachError, Scope.Scope>
+    /**
+     * Creates an instance, follows it to its end and removes it. `router` is where its http ports are served, for who is told. The stream fails with what the start failed with. Whoever
      * stops reading removes the instance as well: nothing of it is left when the stream's scope has closed.
      */
-    readonly run: (spec: InstanceSpec, cause: EventCause) => Stream.Stream<RunEvent, StartError>
+    readonly run: (spec: InstanceSpec, cause: EventCause, router?: string) => Stream.Stream<RunEvent, StartError>
     /** Writes to the primary's standard input, waiting while it is full; `end` closes it. */
     readonly writeStdin: (
       id: InstanceId,

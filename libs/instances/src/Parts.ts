@@ -4,8 +4,9 @@
 import type { EndReason, EventCause, InstanceId } from "@aegis/domain"
 import type { BaseRootfs } from "@aegis/images"
 import { ImageStore } from "@aegis/images"
-import { InstanceRecords, Journal } from "@aegis/journal"
+import { type InstanceRecord, InstanceRecords, Journal } from "@aegis/journal"
 import { LogStore } from "@aegis/logs"
+import { PortListeners } from "@aegis/router"
 import { Vault } from "@aegis/vault"
 import type { BackendChoice } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
@@ -17,14 +18,16 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as KeyedLock from "./KeyedLock.ts"
 import * as Life from "./Life.ts"
-import { Action, crashLoop, decide, shortLives } from "./Lifecycle.ts"
+import { Action, crashLoop, decide, NotNow, shortLives } from "./Lifecycle.ts"
+import * as Usage from "./Usage.ts"
+import { instanceOf } from "./View.ts"
 
 /** How long a command may take to end after SIGTERM, where nobody said. */
 export const usualGrace = Duration.seconds(5)
 
 /** What a life needs. */
 export type Services =
-  BackendChoice | BaseRootfs | ImageStore | InstanceRecords | Journal | LogStore | Vault | Workspaces
+  BackendChoice | BaseRootfs | ImageStore | InstanceRecords | Journal | LogStore | PortListeners | Vault | Workspaces
 
 export type Parts = Effect.Effect.Success<ReturnType<typeof make>>
 
@@ -38,11 +41,15 @@ export const make = (context: Context.Context<Services>) =>
     const vault = yield* Vault
     const workspaces = yield* Workspaces
     const lives = new Map<InstanceId, Life.Life>()
+    const ports = yield* PortListeners
+    const usage = Usage.make(records)
     const lock = KeyedLock.make<InstanceId>()
 
-    /** Decides and writes in one transaction; a refusal is in terms of the state that was found there. */
-    const act = (id: InstanceId, cause: EventCause, action: Action) =>
-      records.update(id, cause, (record) => decide(record.state, action))
+    /** Decides and writes in one transaction; a refusal is in terms of the state that was found there. `unless` is asked in it, too. */
+    const act = (id: InstanceId, cause: EventCause, action: Action, unless: () => boolean = () => false) =>
+      records.update(id, cause, (record) =>
+        unless() ? new NotNow({ action: action._tag, state: record.state }) : decide(record.state, action)
+      )
 
     const lifeOf = (id: InstanceId) => Option.fromNullable(lives.get(id))
 
@@ -75,5 +82,24 @@ export const make = (context: Context.Context<Services>) =>
         Effect.uninterruptible
       )
 
-    return { records, journal, logs, images, vault, workspaces, lives, lock, act, lifeOf, found, writeEnd, live }
+    const shown = (record: InstanceRecord) => instanceOf(record, usage)
+
+    return {
+      records,
+      journal,
+      logs,
+      images,
+      vault,
+      workspaces,
+      ports,
+      usage,
+      lives,
+      lock,
+      act,
+      lifeOf,
+      found,
+      shown,
+      writeEnd,
+      live
+    }
   }).pipe(Effect.provide(context))

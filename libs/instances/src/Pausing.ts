@@ -12,16 +12,16 @@ import type * as Life from "./Life.ts"
 import { Action, crashLoop } from "./Lifecycle.ts"
 import type { Parts } from "./Parts.ts"
 import type { Starting } from "./Starting.ts"
-import { instanceOf } from "./View.ts"
 
 export type Pausing = ReturnType<typeof make>
 
-export const make = ({ act, lifeOf, lock, records }: Parts, { restartRecord }: Starting) => {
+export const make = ({ act, lifeOf, lock, records, shown }: Parts, { restartRecord }: Starting) => {
   const change = (
     target: string,
     cause: EventCause,
     action: Action,
-    work: (vm: Vm, life: Life.Life) => Effect.Effect<void>
+    work: (vm: Vm, life: Life.Life) => Effect.Effect<void>,
+    unless?: () => boolean
   ) =>
     Effect.gen(function* () {
       const { id } = yield* records.get(target)
@@ -31,7 +31,7 @@ export const make = ({ act, lifeOf, lock, records }: Parts, { restartRecord }: S
           const { handle } = yield* records.get(id)
           const name = handle ?? id
           const record = yield* Effect.catchTag(
-            act(id, cause, action),
+            act(id, cause, action, unless),
             "NotNow",
             ({ state }) =>
               new StateConflict({ target: name, state, remedy: `aegis instance info ${name} shows its state` })
@@ -41,13 +41,14 @@ export const make = ({ act, lifeOf, lock, records }: Parts, { restartRecord }: S
             const vm = yield* Effect.option(life.value.running)
             if (Option.isSome(vm)) yield* work(vm.value, life.value)
           }
-          return instanceOf(record)
+          return shown(record)
         })
       )
     })
 
-  const pause = (target: string, cause: EventCause) =>
-    change(target, cause, Action.Pause(), (vm, life) => Effect.zipRight(life.note("paused"), vm.pause))
+  /** `unless` is asked when nothing can come between any more. */
+  const pause = (target: string, cause: EventCause, unless?: () => boolean) =>
+    change(target, cause, Action.Pause(), (vm, life) => Effect.zipRight(life.note("paused"), vm.pause), unless)
 
   const resume = (target: string, cause: EventCause) =>
     change(target, cause, Action.Resume(), (vm, life) =>
@@ -84,7 +85,7 @@ export const make = ({ act, lifeOf, lock, records }: Parts, { restartRecord }: S
         yield* Effect.catchTag(restartRecord(record, cause), "HandleTaken", () => Effect.void)
       }
       yield* awake(record, cause)
-      return instanceOf(yield* records.get(record.id))
+      return shown(yield* records.get(record.id))
     }).pipe(Effect.withSpan("Instances.wake"))
 
   /** As `wake`, but one that is stopped stays so, which is a failure (S-151 to S-154). */

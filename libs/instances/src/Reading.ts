@@ -7,29 +7,28 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Parts } from "./Parts.ts"
-import { instanceOf } from "./View.ts"
 
-export const make = ({ found, images, journal, lifeOf, logs, records }: Parts) => {
+export const make = ({ found, images, journal, lifeOf, logs, records, shown }: Parts) => {
   const wait = (target: string) =>
     Effect.gen(function* () {
       const { id } = yield* records.get(target)
       const life = lifeOf(id)
       if (Option.isSome(life)) yield* life.value.over
-      return instanceOf(yield* records.get(id))
+      return shown(yield* records.get(id))
     })
 
   const watch = Stream.unwrap(
     Effect.gen(function* () {
       const after = yield* journal.lastSeq
       const now = (yield* records.list()).map(
-        (record) => new InstanceChanged({ id: record.id, instance: instanceOf(record) })
+        (record) => new InstanceChanged({ id: record.id, instance: shown(record) })
       )
       const changes = journal.subscribe({ after }).pipe(
         Stream.filterMap(({ instanceId }) => Option.fromNullable(instanceId)),
         Stream.mapEffect((id) =>
           Effect.map(
             found(id),
-            (record) => new InstanceChanged({ id, instance: Option.getOrUndefined(Option.map(record, instanceOf)) })
+            (record) => new InstanceChanged({ id, instance: Option.getOrUndefined(Option.map(record, shown)) })
           )
         )
       )
@@ -51,11 +50,10 @@ export const make = ({ found, images, journal, lifeOf, logs, records }: Parts) =
   })
 
   return {
-    list: Effect.map(records.list(), (all) => all.map(instanceOf)),
-    listIn: (states: ReadonlyArray<InstanceState>) =>
-      Effect.map(records.list({ states }), (all) => all.map(instanceOf)),
+    list: Effect.map(records.list(), (all) => all.map(shown)),
+    listIn: (states: ReadonlyArray<InstanceState>) => Effect.map(records.list({ states }), (all) => all.map(shown)),
     count: Effect.map(records.ids, (ids) => ids.size),
-    get: (target: string) => Effect.map(records.get(target), instanceOf),
+    get: (target: string) => Effect.map(records.get(target), shown),
     wait,
     watch,
     disksInUse,

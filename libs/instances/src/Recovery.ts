@@ -1,7 +1,15 @@
 /**
  * What a daemon does before it serves: it goes on with the VMs of the one before it, and brings all else to its end.
  */
-import { ByGuest, ByRecovery, type EndReason, HostLost, type InstanceId, StateConflict } from "@aegis/domain"
+import {
+  ByGuest,
+  ByRecovery,
+  type EndReason,
+  HostLost,
+  type InstanceId,
+  PortsAssigned,
+  StateConflict
+} from "@aegis/domain"
 import { AegisPaths } from "@aegis/host"
 import type { InstanceRecord } from "@aegis/journal"
 import type { Vm } from "@aegis/vm"
@@ -15,12 +23,17 @@ import { clearOrphans } from "./Orphans.ts"
 import type { Parts } from "./Parts.ts"
 import { adoptRecorded, directoriesOf, endOfLost, mayBeAdopted } from "./Vms.ts"
 
-export const make = ({ act, live, logs, records, workspaces, writeEnd }: Parts, { removeId }: Ending, execs: Execs) => {
+export const make = (
+  { act, live, logs, ports, records, workspaces, writeEnd }: Parts,
+  { removeId }: Ending,
+  execs: Execs
+) => {
   const recover = Effect.gen(function* () {
     const paths = yield* AegisPaths
     yield* records.repair
     const all = yield* records.list({ states: ["starting", "running", "paused"] })
     yield* clearOrphans(paths.run, directoriesOf(all.filter(mayBeAdopted)))
+    yield* Effect.forEach(yield* records.list(), openPorts, { discard: true })
     yield* Effect.forEach(all, (record) => (mayBeAdopted(record) ? adoptRecord(record) : endRecord(record)), {
       concurrency: 8,
       discard: true
@@ -30,6 +43,22 @@ export const make = ({ act, live, logs, records, workspaces, writeEnd }: Parts, 
     )
     yield* workspaces.sweep(yield* records.ids)
   }).pipe(Effect.withSpan("Instances.recover"))
+
+  /** Takes an instance's ports again; one that somebody else has by now is another from now on, and its log says so (D-14). */
+  const openPorts = ({ id, ports: before, spec }: InstanceRecord) =>
+    Effect.gen(function* () {
+      if (spec.exposes.length === 0) return
+      const { bindings, lost } = yield* ports.open(id, spec.exposes, before)
+      if (lost.length === 0 && bindings.length === before.length) return
+      yield* records.update(id, new ByRecovery({ found: "a port was taken" }), [new PortsAssigned({ ports: bindings })])
+      yield* Effect.scoped(
+        Effect.flatMap(logs.open(id), (log) =>
+          Effect.forEach(lost, ({ from, to }) =>
+            log.system(`port ${from.host} of this machine is taken: port ${to.host} leads to port ${to.guest} now`)
+          )
+        )
+      )
+    }).pipe(Effect.catchAll((error) => Effect.logWarning(`the ports of ${id}: ${error.message}`)))
 
   const endRecord = (record: InstanceRecord) =>
     writeEnd(record.id, new ByRecovery({ found: "its daemon had died" }))(

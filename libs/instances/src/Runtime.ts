@@ -7,6 +7,7 @@ import { armCrashPoints } from "@aegis/host"
 import { BaseRootfs, ImageStore } from "@aegis/images"
 import { InstanceRecords, Journal } from "@aegis/journal"
 import { LogStore } from "@aegis/logs"
+import { PortListeners } from "@aegis/router"
 import { Vault } from "@aegis/vault"
 import { BackendChoice } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
@@ -15,9 +16,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Ending from "./Ending.ts"
 import * as Execs from "./Execs.ts"
+import * as Idle from "./Idle.ts"
 import type { Instances } from "./Instances.ts"
 import * as Parts from "./Parts.ts"
 import * as Pausing from "./Pausing.ts"
+import * as Reaching from "./Reaching.ts"
 import * as Reading from "./Reading.ts"
 import { reconcile } from "./Reconcile.ts"
 import * as Recovery from "./Recovery.ts"
@@ -31,6 +34,7 @@ export const make = Effect.gen(function* () {
     InstanceRecords,
     Journal,
     LogStore,
+    PortListeners,
     Vault,
     Workspaces
   )(yield* Effect.context<Parts.Services>())
@@ -39,6 +43,7 @@ export const make = Effect.gen(function* () {
   const ending = Ending.make(parts)
   const starting = yield* Starting.make(parts, ending)
   const pausing = Pausing.make(parts, starting)
+  const reaching = Reaching.make(parts, pausing)
   const execs = Execs.make(pausing)
   const recover = Recovery.make(parts, ending, execs)
   let leaving = false
@@ -80,14 +85,16 @@ export const make = Effect.gen(function* () {
   yield* tell("it was told to start", new DaemonStarted({ version, pid: process.pid }))
   recovered = true
   yield* reconcile(parts)
+  yield* Effect.forkScoped(yield* Idle.make(parts, pausing, ending))
 
   const service: Context.Tag.Service<Instances> = {
     ...Reading.make(parts),
     start: (spec, cause) =>
       Effect.withSpan(starting.start(new InstanceSpec({ ...spec, ephemeral: false }), cause), "Instances.start"),
     restart: (target, cause) => Effect.flatMap(records.get(target), (record) => starting.restartRecord(record, cause)),
-    run: (spec, cause) => starting.run(new InstanceSpec({ ...spec, ephemeral: true }), cause),
+    run: (spec, cause, router) => starting.run(new InstanceSpec({ ...spec, ephemeral: true }), cause, router),
     wake: pausing.wake,
+    connect: (id, port, cause) => Effect.withSpan(reaching.connect(id, port, cause), "Instances.connect"),
     writeStdin: (id, bytes, end) =>
       Option.match(lifeOf(id), {
         onNone: () =>
@@ -102,7 +109,7 @@ export const make = Effect.gen(function* () {
     writeExec: execs.writeExec,
     resizeExec: execs.resizeExec,
     signalExec: execs.signalExec,
-    stop: ending.stop,
+    stop: (target, grace, cause) => ending.stop(target, grace, cause),
     pause: (target, cause) => Effect.withSpan(pausing.pause(target, cause), "Instances.pause"),
     resume: (target, cause) => Effect.withSpan(pausing.resume(target, cause), "Instances.resume"),
     remove: (target, cause) => Effect.flatMap(records.get(target), ({ id }) => ending.removeId(id, cause)),

@@ -14,10 +14,12 @@ import {
   type NotFound,
   Output,
   parseImageSource,
+  PortsAssigned,
   Preparing,
   type PullProgress,
   type RunEvent,
   type StartError,
+  Serving,
   Started,
   StartOutcome,
   StateConflict,
@@ -31,6 +33,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { Ending } from "./Ending.ts"
 import { Action } from "./Lifecycle.ts"
@@ -38,7 +41,6 @@ import type { Parts } from "./Parts.ts"
 import { checkSecrets } from "./Secrets.ts"
 import { bootSlots, checkResources } from "./Resources.ts"
 import { startGuest } from "./StartGuest.ts"
-import { instanceOf } from "./View.ts"
 import { recordOf } from "./Vms.ts"
 
 /** Events kept for a reader of `run` that is slower than the guest; when they are full, the guest's command waits. */
@@ -65,7 +67,7 @@ const toKeep = (spec: InstanceSpec) => (spec.ephemeral ? withBlankEnvironment(sp
 export type Starting = Effect.Effect.Success<ReturnType<typeof make>>
 
 export const make = (
-  { act, found, lifeOf, live, lock, records, vault, workspaces, writeEnd }: Parts,
+  { act, found, lifeOf, live, lock, ports, records, shown, vault, workspaces, writeEnd }: Parts,
   { removeId }: Ending
 ) =>
   Effect.gen(function* () {
@@ -104,9 +106,18 @@ export const make = (
         const id = yield* records.nextId
         const workspace = yield* workspaces.locate(id, spec.workspace)
         yield* crashPoint("nothing is written yet")
+        const { bindings } = yield* ports.open(id, spec.exposes, [])
         const created = new InstanceCreated({ spec: toKeep(spec), image: spec.image, workspace })
-        const record = yield* records.insert(id, cause, created)
-        yield* crashPoint("the record is there")
+        const record = yield* Effect.gen(function* () {
+          const inserted = yield* records.insert(id, cause, created)
+          yield* crashPoint("the record is there")
+          if (bindings.length === 0) return inserted
+          return yield* Effect.catchTag(
+            records.update(id, cause, [new PortsAssigned({ ports: bindings })]),
+            "NotFound",
+            Effect.die
+          )
+        }).pipe(Effect.onError(() => ports.close(id)))
         yield* boot(id, spec, cause, listener)
         return record
       })
@@ -138,7 +149,7 @@ export const make = (
           )
           yield* crashPoint("the restart is written down")
           yield* boot(record.id, record.spec, cause, nobody)
-          return new StartOutcome({ instance: instanceOf(record), restarted: true })
+          return new StartOutcome({ instance: shown(record), restarted: true })
         })
       )
 
@@ -149,10 +160,30 @@ export const make = (
           return yield* Effect.catchTag(restartRecord(existing.value, cause), "NotFound", () => start(spec, cause))
         }
         const record = yield* create(spec, cause, nobody)
-        return new StartOutcome({ instance: instanceOf(record), restarted: false })
+        return new StartOutcome({ instance: shown(record), restarted: false })
       })
 
-    const run = (spec: InstanceSpec, cause: EventCause): Stream.Stream<RunEvent, StartError> =>
+    /** Waits until its first exposed port takes connections, and says where; never, where it does not. */
+    const serving = (id: InstanceId, router: string | undefined) =>
+      Effect.gen(function* () {
+        const life = lifeOf(id)
+        const [first] = (yield* records.get(id)).ports
+        if (Option.isNone(life) || first === undefined) return
+        const { guest } = yield* life.value.running
+        const probe = yield* Effect.retry(guest.tunnel(first.guest), {
+          schedule: Schedule.spaced("100 millis"),
+          while: ({ _tag }) => _tag === "HarnessRefused"
+        })
+        probe.destroy()
+        const own = first.protocol === "tcp" ? `127.0.0.1:${first.host}` : `http://127.0.0.1:${first.host}`
+        return new Serving({ address: first.protocol === "http" ? (router ?? own) : own })
+      })
+
+    const run = (
+      spec: InstanceSpec,
+      cause: EventCause,
+      router: string | undefined
+    ): Stream.Stream<RunEvent, StartError> =>
       Stream.unwrapScoped(
         Effect.gen(function* () {
           const events = yield* Mailbox.make<RunEvent, StartError>({ capacity: eventCapacity })
@@ -179,6 +210,10 @@ export const make = (
                 : Effect.zipRight(events.offer(new Ended({ reason })), events.end)
             )
             yield* Effect.forkScoped(Effect.interruptible(told))
+            const announced = Effect.flatMap(serving(record.id, router), (event) =>
+              event === undefined ? Effect.void : Effect.asVoid(events.offer(event))
+            )
+            yield* Effect.forkScoped(Effect.interruptible(Effect.ignore(announced)))
           }
           return Mailbox.toStream(events)
         })

@@ -1,8 +1,9 @@
 import { Instance } from "@aegis/domain"
 import type { InstanceRecord } from "@aegis/journal"
+import type { Usage } from "./Usage.ts"
 
 /** A record as it is shown: without its environment, and without what only the daemon needs to find its VM. */
-export const instanceOf = (record: InstanceRecord): Instance =>
+export const instanceOf = (record: InstanceRecord, usage: Pick<Usage, "connections" | "lastActive">): Instance =>
   new Instance(
     {
       id: record.id,
@@ -16,7 +17,9 @@ export const instanceOf = (record: InstanceRecord): Instance =>
       workspace: record.workspace,
       createdAt: record.createdAt,
       startedAt: record.startedAt,
-      lastActiveAt: record.lastActiveAt,
+      endpoints: record.ports,
+      connections: usage.connections(record.id),
+      lastActiveAt: usage.lastActive(record),
       stoppedAt: record.stoppedAt,
       ended: record.ended
     },

@@ -1,1 +1,2 @@
 export * from "./Instances.ts"
+export type { ReachError } from "./Reaching.ts"

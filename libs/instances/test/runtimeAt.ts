@@ -4,6 +4,7 @@ import { AegisPaths } from "@aegis/host"
 import { BaseRootfs, imageStore } from "@aegis/images"
 import type { InstanceRecords, Journal } from "@aegis/journal"
 import { LogStore } from "@aegis/logs"
+import { PortListeners } from "@aegis/router"
 import { Vault } from "@aegis/vault"
 import { BackendChoice, simulatedBackend, type SimulatedOptions, VerdictCache } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
@@ -43,6 +44,7 @@ export const runtimeAt = ({ env = {}, home, journal, ...options }: RuntimeOption
         rootfs,
         Workspaces.layer,
         LogStore.layer(),
+        PortListeners.layer,
         imageStore,
         BackendChoice.layer([simulatedBackend({ programs, ...options })]).pipe(Layer.provide(VerdictCache.layerNone))
       )

@@ -126,7 +126,8 @@ const by = (cause: EventCause): string =>
       Cli: ({ command }) => `aegis ${oneLine(command)}`,
       Rest: ({ route }) => `a REST client (${oneLine(route)})`,
       Router: ({ port }) => `a connection to its port ${port}`,
-      IdleTimer: ({ idleSeconds }) => `the idle timer (nothing had happened for ${span(idleSeconds)})`,
+      IdleTimer: ({ evidence, idleSeconds }) =>
+        `the idle timer (nothing had happened for ${span(idleSeconds)}${evidence === undefined ? "" : `: ${oneLine(evidence)}`})`,
       Guest: () => "the guest",
       Recovery: ({ found }) => `the daemon as it started (${oneLine(found)})`,
       Daemon: ({ because }) => `the daemon (${oneLine(because)})`,

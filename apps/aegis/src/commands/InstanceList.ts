@@ -21,6 +21,6 @@ export const instanceList = Command.make("list", flags, ({ json, running, stoppe
     const stdio = yield* Stdio
     const wanted = running ? "running" : stopped ? "stopped" : undefined
     const instances = yield* wanted === undefined ? aegis.list : aegis.listIn([wanted])
-    yield* stdio.print(json ? jsonDocument(instances.map(instanceJson)) : instanceTable(instances))
+    yield* stdio.print(json ? jsonDocument(instances.map((one) => instanceJson(one))) : instanceTable(instances))
   }).pipe(Effect.provide(Aegis.layer), untilSignal)
 )

@@ -39,9 +39,12 @@ const start = (given: InstanceFlags) =>
   })
 
 /** A restart is one line (D-01). */
-const outcomeText = ({ instance: { handle, id }, restarted }: StartOutcome) =>
+const outcomeText = ({ instance: { handle, id }, restarted, router }: StartOutcome) =>
   restarted
     ? `Instance restarted: ${id}\n`
-    : `Instance started: ${id}\n${handle === undefined ? "" : `Handle: ${handle}\n`}`
+    : `Instance started: ${id}\n${handle === undefined ? "" : `Handle: ${handle}\n`}${router === undefined ? "" : `Router: ${router}\n`}`
 
-const outcomeJson = ({ instance, restarted }: StartOutcome) => ({ ...instanceJson(instance), restarted })
+const outcomeJson = ({ instance, restarted, router }: StartOutcome) => ({
+  ...instanceJson(instance, router),
+  restarted
+})

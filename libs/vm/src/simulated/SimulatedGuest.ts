@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import * as http2 from "node:http2"
 import type { Duplex } from "node:stream"
 import { EventRing } from "./EventRing.ts"
+import { SimulatedPorts } from "./SimulatedPorts.ts"
 
 /** What a scripted program may do. */
 export interface SimulatedProcess {
@@ -25,6 +26,8 @@ export interface SimulatedProcess {
   readonly signal: Effect.Effect<number>
   /** The host has taken everything that was written. */
   readonly flushed: Effect.Effect<void>
+  /** Serves connections to this port of the guest from now on. */
+  readonly listen: (port: number, serve: (connection: Duplex) => void) => Effect.Effect<void>
   /** The VM's process dies here and now. */
   readonly crash: Effect.Effect<never>
   /** Sends bytes that are not of the protocol. */
@@ -48,7 +51,7 @@ export const serveGuest = (
     const guest = new SimulatedGuest(programs, die, fork)
     const server = http2.createServer()
     server.on("stream", (request, headers) =>
-      fork(guest.answer(request, headers[":method"] ?? "", headers[":path"] ?? ""))
+      fork(guest.answer(request, headers[":method"] ?? "", headers[":path"] ?? headers[":authority"] ?? ""))
     )
     server.on("sessionError", () => undefined)
     server.emit("connection", stream)
@@ -59,6 +62,7 @@ const decodeBoot = Schema.decodeUnknown(Schema.parseJson(BootMessage), { onExces
 class SimulatedGuest {
   #state: "waiting" | "running" | "exited" = "waiting"
   readonly #ring = new EventRing()
+  readonly #ports = new SimulatedPorts()
   readonly #stdin: Array<Uint8Array | null> = []
   #wakeReader: (() => void) | undefined
   #signalled: number | undefined
@@ -81,6 +85,11 @@ class SimulatedGuest {
 
   answer(stream: http2.ServerHttp2Stream, method: string, path: string): Effect.Effect<void> {
     stream.on("error", () => undefined)
+    if (method === "CONNECT") {
+      return this.#ports.connect(stream, path)
+        ? Effect.void
+        : refuse(stream, 502, "connect-refused", `nobody listens on ${path}`)
+    }
     const [route, query] = path.split("?")
     switch (`${method} ${route}`) {
       case "GET /health":
@@ -91,6 +100,8 @@ class SimulatedGuest {
           state: this.#state,
           uptimeMs: 0
         })
+      case "GET /activity":
+        return reply(stream, 200, { cpuMs: 0, tunnels: 0 })
       case "POST /boot":
         return Effect.flatMap(bodyOf(stream), (body) => this.#boot(stream, body))
       case "POST /events":
@@ -167,6 +178,7 @@ class SimulatedGuest {
         this.#wakeSignal = (signal) => resume(Effect.succeed(signal))
       }),
       flushed: Effect.suspend(() => this.#ring.drained),
+      listen: (port, serve) => Effect.sync(() => this.#ports.listen(port, serve)),
       crash: Effect.zipRight(this.die, Effect.never),
       garble: (bytes) => Effect.sync(() => this.#ring.garble(bytes))
     }

@@ -1,0 +1,99 @@
+/**
+ * Ports of a guest that are reachable on the host.
+ */
+import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import * as Schema from "effect/Schema"
+
+/** How a port is served: `http` through the router's rules, `tcp` as bytes. */
+export const ExposedProtocol = Schema.Literal("http", "tcp")
+export type ExposedProtocol = typeof ExposedProtocol.Type
+
+export const PortNumber = Schema.Int.pipe(
+  Schema.between(1, 65535, { message: () => "a port is a whole number from 1 to 65535" })
+)
+
+/** One port of a guest that is to be exposed (S-070). */
+export class Exposure extends Schema.Class<Exposure>("Exposure")({
+  port: PortNumber,
+  protocol: Schema.optionalWith(ExposedProtocol, { default: () => "http" as const }),
+  /** The host's port that is wanted for it; absent: any. */
+  hostPort: Schema.optional(PortNumber)
+}) {}
+
+const maxExposures = 64
+
+const twice = (ports: ReadonlyArray<number>) => ports.find((port, index) => ports.indexOf(port) !== index)
+
+/** The exposed ports of one instance: each at most once (T-5). */
+export const Exposures = Schema.Array(Exposure).pipe(
+  Schema.maxItems(maxExposures, { message: () => `at most ${maxExposures} ports can be exposed` }),
+  Schema.filter((exposures) => {
+    const guest = twice(exposures.map(({ port }) => port))
+    const host = twice(exposures.flatMap(({ hostPort }) => (hostPort === undefined ? [] : [hostPort])))
+    if (guest !== undefined) return `port ${guest} is exposed twice`
+    return host === undefined ? undefined : `port ${host} of the host is asked for twice`
+  })
+)
+
+/** One exposed port of a guest and the host's port that leads to it (S-105, D-14). */
+export class PortBinding extends Schema.Class<PortBinding>("PortBinding")({
+  guest: PortNumber,
+  host: PortNumber,
+  protocol: ExposedProtocol
+}) {}
+
+/** The port of the host that was asked for cannot be had (T-182). */
+export class PortTaken extends Schema.TaggedError<PortTaken>()(
+  "PortTaken",
+  { port: Schema.Int, reason: Schema.String },
+  HttpApiSchema.annotations({ status: 409 })
+) {
+  override get message() {
+    return `port ${this.port} of this machine: ${this.reason}`
+  }
+  get remedy() {
+    return "choose another port, or leave it out: a free one is taken then"
+  }
+}
+
+/** Nothing in the guest takes connections on this port. */
+export class PortSilent extends Schema.TaggedError<PortSilent>()(
+  "PortSilent",
+  { target: Schema.String, port: Schema.Int, reason: Schema.String },
+  HttpApiSchema.annotations({ status: 502 })
+) {
+  override get message() {
+    return `instance "${this.target}", port ${this.port}: ${this.reason}`
+  }
+  get remedy() {
+    return `check that its command listens on port ${this.port}: aegis logs ${this.target}`
+  }
+}
+
+/** It was woken for a connection, and was not there in time (S-201). */
+export class WakeTimeout extends Schema.TaggedError<WakeTimeout>()(
+  "WakeTimeout",
+  { target: Schema.String, seconds: Schema.Number },
+  HttpApiSchema.annotations({ status: 503 })
+) {
+  override get message() {
+    return `instance "${this.target}" was not ready within ${this.seconds} s`
+  }
+  get remedy() {
+    return `try again; aegis why ${this.target} says what it does`
+  }
+}
+
+/** As many connections as are possible are open, or wait for it. */
+export class TooManyConnections extends Schema.TaggedError<TooManyConnections>()(
+  "TooManyConnections",
+  { target: Schema.String },
+  HttpApiSchema.annotations({ status: 503 })
+) {
+  override get message() {
+    return `instance "${this.target}": too many connections`
+  }
+  get remedy() {
+    return "try again when some of them have ended"
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * How a connection reaches a port of an instance's guest, whatever state the instance is in.
+ */
+import {
+  type CrashLoop,
+  type EventCause,
+  type InstanceId,
+  type NotFound,
+  PortSilent,
+  type StartError,
+  TooManyConnections,
+  WakeTimeout
+} from "@aegis/domain"
+import type { Vm } from "@aegis/vm"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { Duplex } from "node:stream"
+import type { Parts } from "./Parts.ts"
+import type * as Pausing from "./Pausing.ts"
+
+/** What a connection waits for an instance and its port altogether (S-201). */
+const patience = Duration.seconds(30)
+
+/** Connections that may wait for one instance to wake (T-166). */
+const maxWaiting = 1024
+
+export type ReachError = NotFound | CrashLoop | StartError | PortSilent | WakeTimeout | TooManyConnections
+
+type WakeError = Effect.Effect.Error<ReturnType<ReturnType<typeof Pausing.make>["wake"]>>
+
+export const make = ({ lifeOf, records, usage }: Parts, { wake }: ReturnType<typeof Pausing.make>) => {
+  const waking = new Map<InstanceId, { readonly done: Deferred.Deferred<void, WakeError>; waiting: number }>()
+
+  /** Many that come at once cause one wake. It goes on when those who wait have gone (T-167). */
+  const wakeOnce = (id: InstanceId, name: string, cause: EventCause) =>
+    Effect.gen(function* () {
+      let entry = waking.get(id)
+      if (entry === undefined) {
+        const done = yield* Deferred.make<void, WakeError>()
+        entry = { done, waiting: 0 }
+        waking.set(id, entry)
+        yield* Effect.forkDaemon(
+          Effect.intoDeferred(Effect.asVoid(wake(id, cause)), done).pipe(
+            Effect.ensuring(Effect.sync(() => waking.delete(id)))
+          )
+        )
+      }
+      if (entry.waiting >= maxWaiting) return yield* new TooManyConnections({ target: name })
+      entry.waiting++
+      yield* Deferred.await(entry.done)
+    })
+
+  /** The VM of an instance that runs, woken where it has to be. */
+  const awake = (id: InstanceId, cause: EventCause): Effect.Effect<Vm, ReachError> =>
+    Effect.gen(function* () {
+      const { handle, state } = yield* records.get(id)
+      if (state !== "running") yield* wakeOnce(id, handle ?? id, cause)
+      const life = lifeOf(id)
+      if (Option.isSome(life) && (yield* records.get(id)).state === "running") return yield* life.value.running
+      // It was stopped, or paused again, in the meantime: there is time until our patience ends.
+      yield* Effect.sleep("50 millis")
+      return yield* awake(id, cause)
+    })
+
+  /** A guest that has just been started may not listen yet; one that has run for a while does or does not. */
+  const dial = (id: InstanceId, name: string, vm: Vm, port: number) =>
+    Effect.retry(vm.guest.tunnel(port), {
+      while: (error) => {
+        if (error._tag !== "HarnessRefused") return Effect.succeed(false)
+        // Its queue is full: it will take us when it has taken those before us.
+        if (error.code === "connect-timeout") return Effect.succeed(true)
+        return error.code === "connect-refused" ? isFresh(id) : Effect.succeed(false)
+      },
+      schedule: Schedule.spaced("50 millis")
+    }).pipe(
+      Effect.catchTags({
+        HarnessRefused: ({ code, message }) =>
+          code === "too-many-tunnels"
+            ? new TooManyConnections({ target: name })
+            : new PortSilent({ target: name, port, reason: message }),
+        GuestProtocolViolation: ({ message }) => new PortSilent({ target: name, port, reason: message })
+      })
+    )
+
+  const isFresh = (id: InstanceId) =>
+    Effect.gen(function* () {
+      const { startedAt } = yield* records.get(id)
+      const now = yield* Clock.currentTimeMillis
+      return startedAt !== undefined && now - startedAt.epochMillis < Duration.toMillis(patience)
+    }).pipe(Effect.orElseSucceed(() => false))
+
+  /**
+   * Connects to a port of the guest; the connection counts until the scope closes, from before its instance is woken (T-184). The stream
+   * is reset where it has not ended by then.
+   */
+  const connect = (id: InstanceId, port: number, cause: EventCause): Effect.Effect<Duplex, ReachError, Scope.Scope> =>
+    Effect.gen(function* () {
+      yield* usage.enter(id)
+      const { handle } = yield* records.get(id)
+      const name = handle ?? id
+      const attempt = Effect.flatMap(awake(id, cause), (vm) => dial(id, name, vm, port))
+      const broken = new PortSilent({ target: name, port, reason: "the guest went away" })
+      const reach = Effect.catchTag(attempt, "ChannelBroken", () =>
+        // It was ending just when we came: the next life is ours.
+        Option.match(lifeOf(id), { onNone: () => Effect.void, onSome: ({ over }) => Effect.asVoid(over) }).pipe(
+          Effect.zipRight(Effect.catchTag(attempt, "ChannelBroken", () => broken))
+        )
+      )
+      return yield* Effect.acquireRelease(
+        Effect.interruptible(
+          Effect.timeoutFail(reach, {
+            duration: patience,
+            onTimeout: () => new WakeTimeout({ target: name, seconds: Duration.toSeconds(patience) })
+          })
+        ),
+        (stream) => Effect.sync(() => stream.destroy())
+      )
+    })
+
+  return { connect }
+}

@@ -1,0 +1,40 @@
+/**
+ * What the router needs to know of instances, and how it reaches them.
+ */
+import type { EventCause, InstanceId, InstanceState } from "@aegis/domain"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type { Duplex } from "node:stream"
+
+/** An instance that has an exposed `http` port; the first of them is what the router serves. */
+export interface Destination {
+  readonly id: InstanceId
+  /** Its handle, or its id. */
+  readonly name: string
+  readonly state: InstanceState
+  readonly port: number
+}
+
+/** Why there is no connection to an instance. */
+export interface Unreachable {
+  readonly _tag: string
+  readonly message: string
+  readonly remedy: string
+}
+
+export class Destinations extends Context.Tag("@aegis/router/Destinations")<
+  Destinations,
+  {
+    /** By handle, in whatever case, or id; `unexposed` where it has no `http` port. */
+    readonly find: (target: string) => Effect.Effect<Option.Option<Destination | "unexposed">>
+    readonly all: Effect.Effect<ReadonlyArray<Destination>>
+    /** Connects to a port, waking the instance where it has to be. It counts until the scope closes, which resets it. */
+    readonly connect: (
+      id: InstanceId,
+      port: number,
+      cause: EventCause
+    ) => Effect.Effect<Duplex, Unreachable, Scope.Scope>
+  }
+>() {}

@@ -1,0 +1,199 @@
+/**
+ * One request through a tunnel: its head and body to the guest, the answer back, each as it comes.
+ */
+import * as http from "node:http"
+import type { Socket } from "node:net"
+import type { Duplex } from "node:stream"
+import { asPairs, endToEnd } from "./Headers.ts"
+import { rawAnswer, type Refusal, refusal } from "./Refusal.ts"
+import type { Route } from "./Routing.ts"
+
+export interface ExchangeOptions {
+  readonly route: Route
+  readonly tunnel: Duplex
+  /** Milliseconds until the answer's head must be there. */
+  readonly patience: number
+  /** The answer could not be begun. */
+  readonly failed: (refusal: Refusal) => void
+  /** It is over, in whatever way. */
+  readonly done: () => void
+}
+
+/** Interim answers that one request may have (T-178). */
+const maxInterim = 20
+
+const forwarded = (request: http.IncomingMessage, { prefix }: Route): Array<string> => [
+  "X-Forwarded-For",
+  request.socket.remoteAddress ?? "127.0.0.1",
+  "X-Forwarded-Host",
+  request.headers.host ?? "",
+  "X-Forwarded-Proto",
+  "http",
+  ...(prefix === "" ? [] : ["X-Forwarded-Prefix", prefix]),
+  "Via",
+  "1.1 aegis"
+]
+
+/** How the body's length is told: the guest gets one way, whatever the client's spelling was. */
+const framing = (request: http.IncomingMessage): Array<string> => {
+  if (request.headers["transfer-encoding"] !== undefined) return ["Transfer-Encoding", "chunked"]
+  const bodiless = ["GET", "HEAD", "OPTIONS", "DELETE"].includes(request.method ?? "")
+  return request.headers["content-length"] === undefined && !bodiless ? ["Content-Length", "0"] : []
+}
+
+const begin = (
+  request: http.IncomingMessage,
+  { patience, route, tunnel }: ExchangeOptions,
+  own: ReadonlyArray<string>
+) => {
+  const call = http.request({
+    createConnection: () => tunnel,
+    method: request.method ?? "GET",
+    path: route.path,
+    setHost: false
+  })
+  for (const [name, values] of grouped([
+    ...endToEnd(request.rawHeaders, "request"),
+    ...forwarded(request, route),
+    ...own
+  ])) {
+    call.setHeader(name, values.length === 1 ? (values[0] ?? "") : values)
+  }
+  const timer = setTimeout(() => call.destroy(new SilentGuest()), patience)
+  call.once("close", () => clearTimeout(timer))
+  call.once("response", () => clearTimeout(timer))
+  call.once("upgrade", () => clearTimeout(timer))
+  return call
+}
+
+class SilentGuest extends Error {}
+
+const grouped = (rawHeaders: ReadonlyArray<string>): Map<string, Array<string>> => {
+  const names = new Map<string, string>()
+  const result = new Map<string, Array<string>>()
+  for (const [name, value] of asPairs(rawHeaders)) {
+    const first = names.get(name.toLowerCase()) ?? name
+    names.set(name.toLowerCase(), first)
+    result.set(first, [...(result.get(first) ?? []), value])
+  }
+  return result
+}
+
+const guestFailure = (error: unknown): Refusal =>
+  error instanceof SilentGuest
+    ? refusal(504, "GuestUnresponsive", "the guest has not answered in time", "aegis logs shows what its command says")
+    : refusal(
+        502,
+        "BadGateway",
+        `the guest's answer cannot be used: ${error instanceof Error ? error.message : String(error)}`,
+        "aegis logs shows what its command says; a port that speaks no HTTP is exposed with :tcp"
+      )
+
+/** An ordinary request. */
+export const exchange = (request: http.IncomingMessage, response: http.ServerResponse, options: ExchangeOptions) => {
+  const call = begin(request, options, framing(request))
+  let interim = 0
+  call.on("continue", () => response.writeContinue())
+  call.on("information", ({ rawHeaders, statusCode }) => {
+    interim += 1
+    if (interim > maxInterim) return call.destroy(new Error("too many interim answers"))
+    const link = asPairs(rawHeaders).flatMap(([name, value]) => (name.toLowerCase() === "link" ? [value] : []))
+    if (statusCode === 103 && link.length > 0 && !response.headersSent) response.writeEarlyHints({ link })
+  })
+  call.on("error", (error) => {
+    if (response.headersSent) response.destroy()
+    else options.failed(guestFailure(error))
+    options.done()
+  })
+  call.on("upgrade", () => {
+    options.failed(guestFailure(new Error("it changes the protocol without being asked")))
+    options.done()
+  })
+  call.on("response", (answer) => relay(answer, response, options))
+  request.on("end", () => {
+    const trailers = endToEnd(request.rawTrailers, "request")
+    if (trailers.length > 0 && !call.writableEnded) call.addTrailers(asPairs(trailers))
+  })
+  request.pipe(call)
+  request.on("error", () => call.destroy())
+  response.on("close", () => {
+    if (!response.writableFinished) options.tunnel.destroy()
+    options.done()
+  })
+}
+
+const relay = (answer: http.IncomingMessage, response: http.ServerResponse, { done, failed }: ExchangeOptions) => {
+  response.sendDate = false
+  try {
+    response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", endToEnd(answer.rawHeaders, "response"))
+  } catch (error) {
+    // Node refuses to write what no header may hold.
+    failed(guestFailure(error))
+    return done()
+  }
+  // Who waits for the first event of a stream must not wait for its first kilobyte.
+  response.flushHeaders()
+  answer.on("end", () => {
+    const trailers = endToEnd(answer.rawTrailers, "response")
+    if (trailers.length > 0) response.addTrailers(asPairs(trailers))
+  })
+  answer.pipe(response)
+  // What was cut off must not look like a whole answer.
+  answer.on("error", () => response.destroy())
+}
+
+/** A request to change the protocol: two streams, once the guest has said so with 101, and an ordinary answer where it has not. */
+export const upgrade = (request: http.IncomingMessage, socket: Socket, head: Buffer, options: ExchangeOptions) => {
+  const { tunnel } = options
+  const protocol = request.headers.upgrade ?? ""
+  const call = begin(request, options, ["Connection", "Upgrade", "Upgrade", protocol])
+  call.on("error", (error) => {
+    socket.end(rawAnswer(guestFailure(error), request))
+    options.done()
+  })
+  call.on("response", (answer) => {
+    const response = new http.ServerResponse(request)
+    response.shouldKeepAlive = false
+    response.assignSocket(socket)
+    response.on("finish", () => socket.end())
+    response.on("close", options.done)
+    relay(answer, response, options)
+  })
+  call.on("upgrade", (answer, stream, first) => {
+    const lines = asPairs(endToEnd(answer.rawHeaders, "response")).map(([name, value]) => `${name}: ${value}\r\n`)
+    const chosen = answer.headers.upgrade ?? protocol
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\n${lines.join("")}Connection: Upgrade\r\nUpgrade: ${chosen}\r\n\r\n`,
+      "latin1"
+    )
+    if (first.length > 0) socket.write(first)
+    if (head.length > 0) stream.write(head)
+    join(socket, stream, options.done)
+  })
+  socket.on("close", () => {
+    tunnel.destroy()
+    options.done()
+  })
+  call.end()
+}
+
+/** Two connections as one: either half ends alone, a reset of one is a reset of the other. */
+export const join = (socket: Socket, stream: Duplex, done: () => void) => {
+  socket.pipe(stream)
+  stream.pipe(socket)
+  let open = 2
+  const closed = () => {
+    open -= 1
+    if (open === 0) done()
+  }
+  stream.on("error", () => socket.resetAndDestroy())
+  socket.on("error", () => stream.destroy())
+  socket.on("close", () => {
+    if (!socket.readableEnded || !stream.readableEnded) stream.destroy()
+    closed()
+  })
+  stream.on("close", () => {
+    if (!stream.readableEnded) socket.resetAndDestroy()
+    closed()
+  })
+}

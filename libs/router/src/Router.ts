@@ -1,0 +1,250 @@
+/**
+ * The router: HTTP at one address for all instances, and the exposed ports of each (S-198 to S-203).
+ */
+import { ByRouter, type InstanceId, type PortBinding } from "@aegis/domain"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import * as http from "node:http"
+import * as net from "node:net"
+import { Destinations } from "./Destinations.ts"
+import { exchange, type ExchangeOptions, join, upgrade } from "./Exchange.ts"
+import { PortListeners } from "./PortListeners.ts"
+import { answerOf, rawAnswer, type Refusal, refusal } from "./Refusal.ts"
+import { type Listener, offence } from "./RequestRules.ts"
+import { route, type Route } from "./Routing.ts"
+
+/** A request's head must be there within this time, and its connection may be silent in the middle of a message for so long. */
+const headersTimeout = 10_000
+const stallTimeout = 60_000
+const keepAliveTimeout = 5_000
+
+const settings = Config.all({
+  port: Config.integer("AEGIS_ROUTER_PORT").pipe(
+    Config.validate({ message: "a port is 0 (any) to 65535", validation: (port) => port >= 0 && port <= 65_535 }),
+    Config.withDefault(8099)
+  ),
+  answerSeconds: Config.number("AEGIS_ROUTER_ANSWER_SECONDS").pipe(Config.withDefault(300)),
+  origins: Config.array(Config.nonEmptyString(), "AEGIS_ROUTER_ORIGINS").pipe(Config.withDefault([]))
+})
+
+/** Which instance a connection is for, where its port says so. */
+interface Entrance extends Listener {
+  readonly owner?: { readonly id: InstanceId; readonly binding: PortBinding }
+}
+
+export class Router extends Context.Tag("@aegis/router/Router")<
+  Router,
+  {
+    /** Where all instances are served; none where the port could not be had. */
+    readonly address: Option.Option<string>
+  }
+>() {
+  static readonly layer = Layer.scoped(
+    this,
+    Effect.suspend(() => make)
+  )
+}
+
+const make = Effect.gen(function* () {
+  const destinations = yield* Destinations
+  const listeners = yield* PortListeners
+  const { answerSeconds, origins: named, port: wanted } = yield* Effect.orDie(settings)
+  const origins = new Set(named)
+  const runtime = yield* Effect.runtime<never>()
+  const scope = yield* Effect.scope
+  const fork = (work: Effect.Effect<void>) => Runtime.runFork(runtime)(work, { scope })
+  const entrances = new WeakMap<net.Socket, Entrance>()
+
+  const chosen = (request: http.IncomingMessage, entrance: Entrance): Effect.Effect<Route, Refusal> => {
+    const offends = offence(request, entrance)
+    if (offends !== undefined) return Effect.fail(offends)
+    const { owner } = entrance
+    if (owner === undefined) return route(request, destinations)
+    const { binding, id } = owner
+    const destination = { id, name: id, state: "running" as const, port: binding.guest }
+    return Effect.succeed({ destination, path: request.url ?? "/", prefix: "" })
+  }
+
+  /** From a head that may be served to the end of its exchange, or the refusal. Ends with the client. */
+  const served = (
+    request: http.IncomingMessage,
+    refuse: (refusal: Refusal) => void,
+    work: (options: ExchangeOptions) => void
+  ) =>
+    Effect.gen(function* () {
+      const entrance = entrances.get(request.socket)
+      if (entrance === undefined) return request.socket.destroy()
+      const to = yield* chosen(request, entrance)
+      const { id, port } = to.destination
+      const tunnel = yield* destinations
+        .connect(id, port, new ByRouter({ port }))
+        .pipe(Effect.mapError(({ _tag, message, remedy }) => refusal(statuses[_tag] ?? 503, _tag, message, remedy)))
+      yield* Effect.async<void>((resume) =>
+        work({
+          route: to,
+          tunnel,
+          patience: answerSeconds * 1000,
+          failed: refuse,
+          done: () => resume(Effect.void)
+        })
+      )
+    }).pipe(
+      Effect.scoped,
+      Effect.raceFirst(gone(request.socket)),
+      Effect.catchAll((refused) => Effect.sync(() => refuse(refused))),
+      Effect.catchAllDefect((defect) => Effect.logError("the router failed with a defect", defect))
+    )
+
+  const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
+    const refuse = (refused: Refusal) => {
+      if (response.headersSent || response.destroyed) return
+      const { body, headers } = answerOf(refused, request)
+      // What follows an unread body would be read as another request.
+      response.writeHead(refused.status, [...headers, "Connection", "close"]).end(body)
+    }
+    fork(Effect.asVoid(served(request, refuse, (options) => exchange(request, response, options))))
+  }
+
+  const server = http.createServer({
+    headersTimeout,
+    requestTimeout: 0,
+    keepAliveTimeout,
+    connectionsCheckingInterval: 2_000,
+    insecureHTTPParser: false
+  })
+  server.maxHeadersCount = 0
+  server.on("request", onRequest)
+  server.on("checkContinue", onRequest)
+  server.on("upgrade", (request, socket: net.Socket, head: Buffer) => {
+    socket.on("error", () => undefined)
+    const refuse = (refused: Refusal) => void socket.end(rawAnswer(refused, request))
+    const unfit = unfitUpgrade(request)
+    if (unfit !== undefined) return refuse(unfit)
+    fork(Effect.asVoid(served(request, refuse, (options) => upgrade(request, socket, head, options))))
+  })
+  server.on("connect", (request, socket: net.Socket) => {
+    socket.on("error", () => undefined)
+    socket.end(rawAnswer(refusal(405, "MethodNotAllowed", "CONNECT is not served here", "use another method"), request))
+  })
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: net.Socket) => {
+    if (socket.writable && error.code !== "ECONNRESET") socket.write(rawAnswer(unreadable(error.code ?? "")))
+    socket.destroySoon()
+  })
+  // It never listens itself: connections are handed to it. Its watch over slow heads begins with this event alone.
+  server.emit("listening")
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+  )
+
+  const takeHttp = (connection: net.Socket, entrance: Entrance) => {
+    entrances.set(connection, entrance)
+    server.emit("connection", connection)
+    watchStalls(connection)
+  }
+
+  const takeTcp = (connection: net.Socket, id: InstanceId, port: number) => {
+    connection.on("error", () => undefined)
+    const work = Effect.gen(function* () {
+      const tunnel = yield* destinations.connect(id, port, new ByRouter({ port }))
+      yield* Effect.async<void>((resume) => join(connection, tunnel, () => resume(Effect.void)))
+    }).pipe(
+      Effect.scoped,
+      Effect.raceFirst(gone(connection)),
+      // There is no way to say why: a reset tells it from an end.
+      Effect.catchAll(({ message }) =>
+        Effect.zipRight(
+          Effect.logInfo(`a connection to port ${port} of ${id}: ${message}`),
+          Effect.sync(() => connection.resetAndDestroy())
+        )
+      ),
+      Effect.onInterrupt(() => Effect.sync(() => connection.destroy()))
+    )
+    fork(work)
+  }
+
+  yield* listeners.serve((connection, id, binding) =>
+    binding.protocol === "http"
+      ? takeHttp(connection, { port: binding.host, origins, owner: { id, binding } })
+      : takeTcp(connection, id, binding.guest)
+  )
+
+  const listening = yield* Effect.option(
+    Effect.acquireRelease(
+      Effect.async<net.Server, NodeJS.ErrnoException>((resume) => {
+        const front = net.createServer({ allowHalfOpen: true, noDelay: true }, (connection) =>
+          takeHttp(connection, { port: portOf(front), origins })
+        )
+        front.maxConnections = 10_000
+        front.once("error", (error) => resume(Effect.fail(error)))
+        front.listen({ host: "127.0.0.1", port: wanted }, () => resume(Effect.succeed(front)))
+      }),
+      (front) => Effect.sync(() => front.close())
+    ).pipe(
+      Effect.tapError(({ message }) =>
+        Effect.logWarning(`the router is not there: ${message}; AEGIS_ROUTER_PORT names another port`)
+      )
+    )
+  )
+  return Router.of({ address: Option.map(listening, (front) => `http://127.0.0.1:${portOf(front)}`) })
+})
+
+const portOf = (server: net.Server) => {
+  const address = server.address()
+  return typeof address === "object" && address !== null ? address.port : 0
+}
+
+/** Succeeds when the client is gone altogether; one that has only ended its side waits for its answer. */
+const gone = (socket: net.Socket) =>
+  Effect.async<void>((resume) => {
+    if (socket.destroyed) return resume(Effect.void)
+    const closed = () => resume(Effect.void)
+    socket.once("close", closed)
+    return Effect.sync(() => socket.off("close", closed))
+  })
+
+/** Cuts a connection off on which a message has stood still for too long; one that is quiet between two messages may wait (T-165, T-180). */
+const watchStalls = (connection: net.Socket) => {
+  let written = 0
+  const look = setInterval(() => {
+    const stuck = connection.writableLength > 0 && connection.bytesWritten - connection.writableLength === written
+    written = connection.bytesWritten - connection.writableLength
+    if (stuck) connection.destroy()
+  }, stallTimeout).unref()
+  connection.once("close", () => clearInterval(look))
+}
+
+const statuses: Readonly<Record<string, number>> = { NotFound: 404, PortSilent: 502 }
+
+const unreadable = (code: string): Refusal => {
+  if (code === "HPE_HEADER_OVERFLOW")
+    return refusal(431, "HeadersTooLarge", "the head is too large", "send fewer headers")
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT")
+    return refusal(408, "RequestTimeout", "the request did not come", "send it at once")
+  return refusal(
+    400,
+    "InvalidRequest",
+    `this is no HTTP/1.1 request (${code})`,
+    "a port for other protocols is exposed with :tcp"
+  )
+}
+
+/** What asks for another protocol in a way that nobody can grant (T-159, T-161). */
+const unfitUpgrade = (request: http.IncomingMessage): Refusal | undefined => {
+  const protocol = (request.headers.upgrade ?? "").toLowerCase()
+  const bad = (message: string) => refusal(400, "InvalidRequest", message, "send a request as RFC 9110 has it")
+  if (request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined) {
+    return bad("a request to change the protocol has no body here")
+  }
+  if (!/^[\x21-\x7e]+$/.test(protocol)) return bad("Upgrade names no protocol, or several")
+  if (protocol === "h2c") return bad("h2c is not served here")
+  return protocol === "websocket" && request.headers["sec-websocket-key"] === undefined
+    ? bad("Sec-WebSocket-Key is missing")
+    : undefined
+}

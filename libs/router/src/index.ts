@@ -1,0 +1,3 @@
+export * from "./Destinations.ts"
+export * from "./PortListeners.ts"
+export * from "./Router.ts"
