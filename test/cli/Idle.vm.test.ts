@@ -52,9 +52,9 @@ describe("instances that nobody uses, on real guests", () => {
     assert.deepStrictEqual(stopped.ended, { _tag: "Idle" })
     assert.match(
       await says("why", "web"),
-      /^web \(inst-\d+\) is stopped: it was stopped by the idle timer \(nothing had happened for \d+ s: no connection since [^,]+Z, \d+ ms of its processor's time in between\)/
+      /^web \(inst-\d+\) is stopped: it was stopped by the idle timer \(nothing had happened for \d+ s: no connection and no exec since [^,]+Z, \d+ ms of its processor's time in between\)/
     )
-    assert.match(await says("events", "web"), /paused \(idle for \d+ s: no connection since /)
+    assert.match(await says("events", "web"), /paused \(idle for \d+ s: no connection and no exec since /)
     assert.strictEqual(await status(port), 200)
   })
 

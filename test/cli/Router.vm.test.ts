@@ -88,10 +88,7 @@ describe("the router, in front of real guests", () => {
 
   it("S-065 S-198 S-199 run --expose says where it serves once the port answers, and the sole instance is there", async () => {
     const run = aegis.start(["run", "--expose", "80", "--", "python3", "-m", "http.server", "80"])
-    const address = await until(
-      "it serves",
-      () => /^Serving on (http:\/\/127\.0\.0\.1:\d+)\n/m.exec(run.stdout())?.[1]
-    )
+    const address = await until("it serves", () => /^Serving on (http:\/\/127\.0\.0\.1:\d+)\n/m.exec(run.stdout())?.[1])
     const { body, status } = await get(address)
     assert.strictEqual(status, 200)
     assert.include(body, "Directory listing for /")

@@ -25,6 +25,7 @@ import * as Stream from "effect/Stream"
 import { commandRefusal } from "./CommandRefusal.ts"
 import * as ExecSession from "./ExecSession.ts"
 import type { Life } from "./Life.ts"
+import type { Parts } from "./Parts.ts"
 import type { Pausing } from "./Pausing.ts"
 
 export type Execs = ReturnType<typeof make>
@@ -35,7 +36,7 @@ const answerLimit = "30 seconds"
 /** What an adoption waits for the guest to say which execs it has: one that is paused says it later. */
 const adoptLimit = "2 seconds"
 
-export const make = ({ ready }: Pausing) => {
+export const make = ({ usage }: Parts, { ready }: Pausing) => {
   const sessions = new Map<ExecId, ExecSession.ExecSession>()
 
   const open = (options: Omit<ExecSession.ExecOptions, "over">) =>
@@ -75,6 +76,7 @@ export const make = ({ ready }: Pausing) => {
             return Stream.make(session.started)
           }
           yield* Effect.addFinalizer(() => session.forget)
+          yield* usage.follow(session.life.id)
           const gone = () => Stream.fail(new ExecLost({ target, reason: "the command is no more" }))
           return Stream.catchTags(session.events, { ExecNotFound: gone, ExecTaken: gone })
         })
@@ -87,9 +89,10 @@ export const make = ({ ready }: Pausing) => {
     )
 
   const attach = (id: ExecId, cause: EventCause): Stream.Stream<ExecEvent, AttachError> =>
-    Stream.unwrap(
+    Stream.unwrapScoped(
       Effect.gen(function* () {
         const session = yield* find(id)
+        yield* usage.follow(session.life.id)
         // A guest that is paused would say nothing.
         yield* Effect.mapError(ready(session.life.id, cause), () => new ExecNotFound({ execId: id }))
         return session.events

@@ -74,7 +74,7 @@ export const make = ({ lifeOf, records, usage }: Parts, pausing: ReturnType<type
         const { id, state } = record
         const policy = policyOf(record)
         if (policy.pause === 0 && policy.stop === 0) return
-        if (usage.connections(id) > 0) return yield* usage.touch(id)
+        if (usage.isBusy(id)) return yield* usage.touch(id)
         if (state === "running") {
           pausedHere.delete(id)
           yield* look(record)
@@ -84,9 +84,9 @@ export const make = ({ lifeOf, records, usage }: Parts, pausing: ReturnType<type
         const idle = now - last.epochMillis
         const cause = new ByIdleTimer({
           idleSeconds: Math.round(idle / 1000),
-          evidence: `no connection since ${DateTime.formatIso(last).replace(/\.\d+Z$/, "Z")}, ${seen.get(id)?.idleCpuMs ?? 0} ms of its processor's time in between`
+          evidence: `no connection and no exec since ${DateTime.formatIso(last).replace(/\.\d+Z$/, "Z")}, ${seen.get(id)?.idleCpuMs ?? 0} ms of its processor's time in between`
         })
-        const busy = () => usage.connections(id) > 0
+        const busy = () => usage.isBusy(id)
         if (policy.stop > 0 && idle >= policy.stop) {
           yield* ending.stop(id, usualGrace, cause, { reason: new IdleEnd(), unless: busy })
           pausedHere.delete(id)

@@ -44,7 +44,7 @@ export const make = Effect.gen(function* () {
   const starting = yield* Starting.make(parts, ending)
   const pausing = Pausing.make(parts, starting)
   const reaching = Reaching.make(parts, pausing)
-  const execs = Execs.make(pausing)
+  const execs = Execs.make(parts, pausing)
   const recover = Recovery.make(parts, ending, execs)
   let leaving = false
 

@@ -14,6 +14,8 @@ const writtenEveryMillis = 10_000
 
 interface Use {
   connections: number
+  /** Clients that follow a command beside the primary one. */
+  sessions: number
   lastActive: number
   written: number
 }
@@ -24,7 +26,7 @@ export const make = (records: Context.Tag.Service<InstanceRecords>) => {
   const uses = new Map<InstanceId, Use>()
 
   const useOf = (id: InstanceId) => {
-    const use = uses.get(id) ?? { connections: 0, lastActive: 0, written: 0 }
+    const use = uses.get(id) ?? { connections: 0, sessions: 0, lastActive: 0, written: 0 }
     uses.set(id, use)
     return use
   }
@@ -39,24 +41,41 @@ export const make = (records: Context.Tag.Service<InstanceRecords>) => {
       return Effect.asVoid(Effect.forkDaemon(Effect.ignore(records.touch(id))))
     })
 
-  /** Counts as one connection until the scope closes. */
-  const enter = (id: InstanceId): Effect.Effect<void, never, Scope.Scope> =>
-    Effect.acquireRelease(
-      Effect.suspend(() => {
-        useOf(id).connections++
-        return touch(id)
-      }),
-      () =>
+  const counted =
+    (what: "connections" | "sessions") =>
+    (id: InstanceId): Effect.Effect<void, never, Scope.Scope> =>
+      Effect.acquireRelease(
         Effect.suspend(() => {
-          useOf(id).connections--
+          useOf(id)[what]++
           return touch(id)
-        })
-    )
+        }),
+        () =>
+          Effect.suspend(() => {
+            useOf(id)[what]--
+            return touch(id)
+          })
+      )
+
+  /** Whether anybody uses it at this moment. */
+  const isBusy = (id: InstanceId) => {
+    const use = uses.get(id)
+    return use !== undefined && use.connections + use.sessions > 0
+  }
 
   const connections = (id: InstanceId) => uses.get(id)?.connections ?? 0
 
   const lastActive = ({ id, lastActiveAt }: InstanceRecord): DateTime.Utc =>
     DateTime.max(lastActiveAt, DateTime.unsafeMake(uses.get(id)?.lastActive ?? 0))
 
-  return { enter, touch, connections, lastActive, forget: (id: InstanceId) => Effect.sync(() => uses.delete(id)) }
+  return {
+    /** Counts as one connection until the scope closes. */
+    enter: counted("connections"),
+    /** Counts as a client that follows a command, until the scope closes. */
+    follow: counted("sessions"),
+    isBusy,
+    touch,
+    connections,
+    lastActive,
+    forget: (id: InstanceId) => Effect.sync(() => uses.delete(id))
+  }
 }
