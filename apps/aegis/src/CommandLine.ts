@@ -175,7 +175,7 @@ const finish = (
   }
   if (extra !== undefined) {
     return command.guestCommand !== false
-      ? misuse(`unexpected argument: ${extra}`, `put the command behind --: ${name} -- ${positionals.join(" ")}`)
+      ? misuse(`unexpected argument: ${extra}`, `put the command behind --: ${withDashes(command, name, positionals)}`)
       : misuse(`unexpected argument: ${extra}`, `${name} --help`)
   }
   const missing = command.positionals[positionals.length]
@@ -203,6 +203,9 @@ const finish = (
     guestCommand: guest ?? []
   }
 }
+
+const withDashes = ({ positionals: { length } }: CommandManual, name: string, words: ReadonlyArray<string>) =>
+  [name, ...words.slice(0, length), "--", ...words.slice(length)].join(" ")
 
 const badGuestCommand = (
   command: CommandManual,

@@ -184,6 +184,20 @@ describe("readCommandLine", () => {
     assert.include(line.remedy, "give --name alone")
   })
 
+  it("S-147 exec takes an instance and a command, or the id of one to join and nothing else", () => {
+    const line = command("exec", "web", "-it", "--env", "A=1", "--", "sh", "-c", "-it")
+    assert.deepStrictEqual(line.words, ["exec", "--interactive", "true", "--tty", "true", "--env", '"A=1"', '"web"'])
+    assert.deepStrictEqual(line.guestCommand, ["sh", "-c", "-it"])
+    assert.deepStrictEqual(command("exec", "-i", "--attach", "exec-1").guestCommand, [])
+    assert.strictEqual(misuse("exec", "web", "ls").remedy, "put the command behind --: aegis exec web -- ls")
+    assert.strictEqual(misuse("exec", "--", "ls").message, "aegis exec needs HANDLE_OR_ID")
+    assert.include(misuse("exec", "web").usage ?? "", "aegis exec --attach ID\n")
+    assert.strictEqual(misuse("exec", "web", "--attach", "exec-1").message, "unexpected argument: web")
+    assert.strictEqual(misuse("exec", "--attach", "exec-1", "-t").message, "--tty is given without a command")
+    assert.strictEqual(misuse("exec", "--attach", "exec-1", "-d").message, "--detach and --attach exclude each other")
+    assert.strictEqual(misuse("exec", "web", "-ix", "--", "ls").message, "unknown flag: -ix")
+  })
+
   it("a positional in brackets may be left out", () => {
     assert.deepStrictEqual(command("events").words, ["events"])
     assert.deepStrictEqual(command("events", "-f", "web").words, ["events", "--follow", "true", '"web"'])
