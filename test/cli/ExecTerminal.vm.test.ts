@@ -99,8 +99,10 @@ describe("aegis exec -t, in a terminal", () => {
     terminal.type("before=$(stty -g); aegis exec -it box -- vi /workspace/note")
     await terminal.shows(/^~/m)
     terminal.text("iwritten in vi")
-    terminal.key("Escape")
     await terminal.shows("written in vi")
+    terminal.key("Escape")
+    // With what comes too soon, Escape would begin the name of a key.
+    await terminal.shows(/^- \/workspace\/note/m)
     terminal.type(":wq")
     await home(0)
     assert.strictEqual(readFileSync(path.join(workspace, "note"), "utf8"), "written in vi\n")
