@@ -22,7 +22,8 @@ describe("parse", () => {
     Effect.gen(function* () {
       const value = yield* parsed(
         ...["run", "--name", "web", "--image", "alpine:3.21", "--env", "A=1", "--env", "B=x=y", "--workspace", "./app"],
-        ...["--secret", "KEY", "--secret=*", "--memory", "1024", "--cpus", "2", "-i", "--", "echo"]
+        ...["--secret", "KEY", "--secret=*", "--memory", "1024", "--cpus", "2"],
+        ...["--expose", "80", "--expose=8080:tcp", "--idle-pause", "60s", "--idle-stop", "0", "-i", "--", "echo"]
       )
       const some = (text: string) => JSON.parse(JSON.stringify(Option.some(text))) as unknown
       assert.deepNestedInclude(value as object, {
@@ -34,6 +35,9 @@ describe("parse", () => {
           workspace: some("./app"),
           memory: some("1024"),
           cpus: some("2"),
+          expose: ["80", "8080:tcp"],
+          idlePause: some("60s"),
+          idleStop: some("0"),
           interactive: true
         }
       })

@@ -28,13 +28,6 @@ func message(more map[string]any, argv ...string) string {
 	return string(body)
 }
 
-func booted(t *testing.T) *host {
-	h := newHost(t)
-	h.boot("sleep", "600")
-	t.Cleanup(func() { h.do("POST", "/signal", `{"signal":9}`) })
-	return h
-}
-
 func (h *host) exec(id string, more map[string]any, argv ...string) *stream {
 	h.t.Helper()
 	h.expect("POST", "/execs/"+id, message(more, argv...), 200, `{"pid":`)

@@ -100,7 +100,7 @@ func program(t testing.TB, network string, serve func(*net.TCPConn)) string {
 
 func booted(t testing.TB) *host {
 	h := newHost(t)
-	h.boot("sleep", "60")
+	h.boot("sleep", "600")
 	h.t.Cleanup(func() { h.do("POST", "/signal", `{"signal":9}`) })
 	return h
 }

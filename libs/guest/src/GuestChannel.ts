@@ -1,41 +1,29 @@
 /**
  * The host's side of the channel to one harness: HTTP/2 with prior knowledge over one byte stream.
  */
-import * as Chunk from "effect/Chunk"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as http2 from "node:http2"
 import type { Duplex } from "node:stream"
-import { acknowledgement, type Frame, FrameDecoder, GuestProtocolViolation } from "./Frames.ts"
+import { acknowledgement, type Frame, FrameDecoder, type GuestProtocolViolation } from "./Frames.ts"
 import { execsOf, type GuestExecs } from "./GuestExecs.ts"
 import {
-  Activity,
-  Booted,
-  type BootMessage,
-  BootMessage as BootMessageSchema,
-  HarnessError,
-  Health,
-  maxJsonBytes
-} from "./Protocol.ts"
-import { Tunnel } from "./Tunnel.ts"
-
-/** The channel broke, or was never there: the VM's process died, the guest hung up, a socket error. */
-export class ChannelBroken extends Data.TaggedError("ChannelBroken")<{ readonly message: string }> {}
-
-/** The harness answered, and refused: its own code and words. */
-export class HarnessRefused extends Data.TaggedError("HarnessRefused")<{
-  readonly code: HarnessError["code"]
-  readonly message: string
-}> {}
-
-export type ChannelError = ChannelBroken | GuestProtocolViolation | HarnessRefused
+  bodyOf,
+  broken,
+  bytesOf,
+  ChannelBroken,
+  type ChannelError,
+  decodeAnswer,
+  type Method,
+  openTunnel,
+  request
+} from "./GuestRequest.ts"
+import { Activity, Booted, type BootMessage, BootMessage as BootMessageSchema, Health } from "./Protocol.ts"
 
 /** The live events of a guest, with the way to say which of them are safe on the host's side. */
 export interface GuestEvents {
@@ -70,9 +58,6 @@ export interface GuestChannel {
   /** SIGTERM, `grace`, SIGKILL, sync, reboot: returns when the guest has begun. */
   readonly shutdown: (grace: Duration.Duration) => Effect.Effect<void, ChannelError>
 }
-
-const broken = (cause: unknown) =>
-  new ChannelBroken({ message: cause instanceof Error ? cause.message : String(cause) })
 
 /**
  * What the guest may send ahead. Node gives the session's window back as bytes arrive, so a stream that nobody reads holds up no other
@@ -207,102 +192,3 @@ const stdinAt = (
         stream.write(bytes, (error) => resume(error ? Effect.fail(broken(error)) : Effect.void))
       })
   })
-
-type Method = "GET" | "POST" | "DELETE"
-
-/** Its stream outlives the call that opens it, and is reset where that one fails or is interrupted. */
-const openTunnel = (session: http2.ClientHttp2Session, port: number) =>
-  Effect.acquireUseRelease(
-    Effect.try({
-      try: () => {
-        const stream = session.request(
-          { ":method": "CONNECT", ":authority": `127.0.0.1:${port}` },
-          { endStream: false }
-        )
-        stream.on("error", () => undefined)
-        return stream
-      },
-      catch: broken
-    }),
-    (stream) =>
-      Effect.flatMap(statusOf(stream), (code): Effect.Effect<Tunnel, ChannelError> =>
-        code === 200
-          ? Effect.sync(() => new Tunnel(stream))
-          : Effect.flatMap(bodyOf(stream, code), () => broken(`CONNECT was answered with ${code}`))
-      ),
-    (stream, exit) =>
-      Effect.sync(() =>
-        exit._tag === "Success" || stream.closed ? undefined : stream.close(http2.constants.NGHTTP2_CANCEL)
-      )
-  )
-
-const statusOf = (stream: http2.ClientHttp2Stream) =>
-  Effect.async<number, ChannelBroken>((resume) => {
-    stream.once("response", (headers) => resume(Effect.succeed(Number(headers[":status"]))))
-    stream.once("error", (error) => resume(Effect.fail(broken(error))))
-    stream.once("close", () => resume(Effect.fail(broken("the guest closed the channel"))))
-  })
-
-/** One HTTP/2 stream, reset when the scope closes before it has ended. */
-const request = (session: http2.ClientHttp2Session, method: Method, path: string) =>
-  Effect.acquireRelease(
-    Effect.try({
-      try: () => {
-        const stream = session.request({ ":method": method, ":path": path }, { endStream: false })
-        // Errors are seen by whoever reads or waits; without a listener one that comes later would end the process.
-        stream.on("error", () => undefined)
-        return stream
-      },
-      catch: broken
-    }),
-    (stream) => Effect.sync(() => (stream.closed ? undefined : stream.close(http2.constants.NGHTTP2_CANCEL)))
-  ).pipe(Effect.map((stream) => ({ stream, status: statusOf(stream) })))
-
-/** The answer's body as text; an error status becomes the harness's own words. */
-const bodyOf = (stream: http2.ClientHttp2Stream, status: number) =>
-  bytesOf(stream).pipe(
-    Stream.mapAccumEffect(0, (sum, bytes) =>
-      sum + bytes.length > maxJsonBytes
-        ? new GuestProtocolViolation({ message: `an answer of more than ${maxJsonBytes} bytes` })
-        : Effect.succeed([sum + bytes.length, bytes] as const)
-    ),
-    Stream.runCollect,
-    Effect.map((pieces) => Buffer.concat(Chunk.toReadonlyArray(pieces)).toString("utf8")),
-    Effect.flatMap((text) =>
-      status >= 200 && status < 300
-        ? Effect.succeed(text)
-        : decodeAnswer(HarnessError, text).pipe(
-            Effect.flatMap(({ code, message }) => Effect.fail(new HarnessRefused({ code, message })))
-          )
-    )
-  )
-
-const decodeAnswer = <A, I>(schema: Schema.Schema<A, I>, text: string) =>
-  Schema.decode(Schema.parseJson(schema))(text).pipe(
-    Effect.mapError(
-      (error) => new GuestProtocolViolation({ message: `the harness's answer is malformed: ${error.message}` })
-    )
-  )
-
-/** Bytes as they come, read only when asked for. A stream that closes before its end fails, an interrupt takes effect at once. */
-const bytesOf = (stream: http2.ClientHttp2Stream): Stream.Stream<Uint8Array, ChannelBroken> =>
-  Stream.repeatEffectOption(
-    Effect.async<Uint8Array, Option.Option<ChannelBroken>>((resume) => {
-      const events = ["readable", "end", "close", "error"]
-      const release = () => events.forEach((event) => stream.off(event, look))
-      const answer = (result: Effect.Effect<Uint8Array, Option.Option<ChannelBroken>>) => {
-        release()
-        resume(result)
-      }
-      const look = () => {
-        const bytes: Uint8Array | null = stream.read()
-        if (bytes !== null) answer(Effect.succeed(bytes))
-        else if (stream.readableEnded) answer(Effect.fail(Option.none()))
-        else if (stream.destroyed)
-          answer(Effect.fail(Option.some(broken(stream.errored ?? "the guest closed the channel"))))
-      }
-      events.forEach((event) => stream.on(event, look))
-      look()
-      return Effect.sync(release)
-    })
-  )

@@ -6,7 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { notation } from "./Frames.ts"
-import type { ChannelError, GuestEvents, StdinWriter } from "./GuestChannel.ts"
+import type { GuestEvents, StdinWriter } from "./GuestChannel.ts"
+import type { ChannelError } from "./GuestRequest.ts"
 import { Booted, ExecMessage, Execs, type ExecState } from "./Protocol.ts"
 
 /** The events of one exec. */

@@ -1,5 +1,6 @@
 export * from "./Frames.ts"
 export * from "./GuestChannel.ts"
 export * from "./GuestExecs.ts"
+export { ChannelBroken, type ChannelError, HarnessRefused } from "./GuestRequest.ts"
 export * from "./Protocol.ts"
 export * from "./Tunnel.ts"
