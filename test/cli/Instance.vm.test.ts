@@ -51,7 +51,8 @@ describe("aegis instance, against the real daemon and real guests", () => {
     const begun = Date.now()
     const printed = await sh("Web", counter, "--env", "COLOR=a b", "--cpus", "1", "--workspace", own)
     const took = Date.now() - begun
-    const [, id] = /^Instance started: (inst-\d{19})\nHandle: web\n$/.exec(printed) ?? []
+    const [, id] =
+      /^Instance started: (inst-\d{19})\nHandle: web\nRouter: http:\/\/127\.0\.0\.1:\d+\n$/.exec(printed) ?? []
     assert.isDefined(id, printed)
     webId = id ?? ""
     const { body } = await rest(aegis, "GET", `/v1/instances/${webId}`)

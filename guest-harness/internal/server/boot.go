@@ -49,7 +49,7 @@ func (s *Server) boot(w http.ResponseWriter, r *http.Request) *wire.Failure {
 	if failure != nil {
 		return failure
 	}
-	// Secrets came in it. The command has them in its environment when this returns.
+	// Secrets came in it. The command has them in its environment when this returns, and what runs beside it will have them, too.
 	defer clear(body)
 	message, failure := wire.DecodeBoot(body)
 	if failure != nil {
@@ -64,7 +64,6 @@ func (s *Server) boot(w http.ResponseWriter, r *http.Request) *wire.Failure {
 	s.mu.Unlock()
 
 	primary, failure := s.start(message)
-	message.Env = nil
 	s.mu.Lock()
 	s.primary, s.program, s.failed = primary, message, failure != nil
 	s.mu.Unlock()
