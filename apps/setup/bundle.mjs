@@ -6,7 +6,7 @@ import { sourcesHash } from "./cache.mjs"
 import { SetupError } from "./children.mjs"
 import { makeCodeCaches } from "./codecache.mjs"
 
-export const programs = ["aegis", "aegisd", "aegis-vmm"]
+export const programs = ["aegis", "aegisd", "aegis-vmm", "aegis-mcp"]
 
 /** Native modules, and optional ones that our dependencies do without. */
 const external = ["koffi", "better-sqlite3", "msgpackr-extract", "@parcel/watcher", "bufferutil", "utf-8-validate"]

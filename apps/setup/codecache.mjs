@@ -35,6 +35,10 @@ export const makeCodeCaches = async (directory, warm, log) => {
     await lenient(log, async () => {
       await run("aegis-vmm", [])
     })
+    // It ends with its standard input, which is empty here.
+    await lenient(log, async () => {
+      await run("aegis-mcp", [])
+    })
     await lenient(log, () => withDaemon(run, home))
   } finally {
     fs.rmSync(home, { recursive: true, force: true })

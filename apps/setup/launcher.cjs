@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 "use strict"
-// The launcher of aegis, aegisd and aegis-vmm: runs lib/<this file's name>.cjs with V8's code cache of it, which saves compiling it
+// The launcher of aegis, aegisd, aegis-vmm and aegis-mcp: runs lib/<this file's name>.cjs with V8's code cache of it, which saves compiling it
 // at every start. A cache that is missing or of another V8 costs time and nothing else.
 if (Number.parseInt(process.versions.node, 10) < 20) {
   process.stderr.write(`error: Node.js 20 or newer is needed, this is ${process.version}\n`)

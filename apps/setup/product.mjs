@@ -40,7 +40,7 @@ export const buildProduct = async ({ cache, progress, root }, { forTests }) => {
   const disk = await entry("the harness's disk", (workshop) => buildHarnessDisk(workshop, { mkroot, harness }))
   const libkrun = await entry("libkrun", buildLibkrun)
   const virtiofsd = await entry("virtiofsd", buildVirtiofsd)
-  const bundles = await entry("aegis, aegisd, aegis-vmm", buildBundles)
+  const bundles = await entry("aegis, aegisd, aegis-vmm, aegis-mcp", buildBundles)
   await progress.step("dist", async (log) => {
     const dist = path.join(root, "dist")
     const changed = assemble(dist, [

@@ -24,11 +24,12 @@ const ranks: Readonly<Record<string, number>> = {
   instances: 5,
   "app-aegis": 9,
   "app-aegisd": 9,
-  "app-aegis-vmm": 9
+  "app-aegis-vmm": 9,
+  "app-aegis-mcp": 9
 }
 
 const adapters = ["vm-libkrun", "vm-qemu"]
-const thinApps = ["app-aegis"]
+const thinApps = ["app-aegis", "app-aegis-mcp"]
 const thinImports = ["domain", "contract", "client"]
 
 const folders = (parent: string) => readdirSync(path.join(root, parent)).map((name) => path.join(root, parent, name))

@@ -18,6 +18,7 @@ import { exec } from "./commands/Exec.ts"
 import { instance } from "./commands/Instance.ts"
 import { images } from "./commands/Image.ts"
 import { logs } from "./commands/Logs.ts"
+import { mcp } from "./commands/Mcp.ts"
 import { rootfs } from "./commands/Rootfs.ts"
 import { run } from "./commands/Run.ts"
 import { secret } from "./commands/Secret.ts"
@@ -41,7 +42,8 @@ export const aegis = Command.make("aegis").pipe(
     audit,
     images,
     secret,
-    rootfs
+    rootfs,
+    mcp
   ])
 )
 

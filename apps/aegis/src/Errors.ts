@@ -26,6 +26,33 @@ export class DaemonBinaryMissing extends Data.TaggedError("DaemonBinaryMissing")
   }
 }
 
+/** `aegis-mcp` lies neither beside `aegis` nor on PATH (S-186). */
+export class McpBinaryMissing extends Data.TaggedError("McpBinaryMissing")<{ readonly path: string }> {
+  override get message() {
+    return `aegis-mcp binary not found at ${this.path} or on PATH`
+  }
+  get remedy() {
+    return "install aegis and aegis-mcp into one folder, or build them again"
+  }
+}
+
+/** There is no `claude` on PATH to register a server with (S-186). */
+export class ClaudeMissing extends Data.TaggedError("ClaudeMissing")<{ readonly remedy: string }> {
+  override get message() {
+    return "claude was not found on PATH: Claude Code is not installed"
+  }
+}
+
+/** `claude` said no; the message is its own. */
+export class ClaudeFailed extends Data.TaggedError("ClaudeFailed")<{
+  readonly message: string
+  readonly command: string
+}> {
+  get remedy() {
+    return `see what it says by itself: claude ${this.command}`
+  }
+}
+
 /** The daemon did not come up: it ended, or did not answer in time. `logTail` is the end of its log. */
 export class DaemonNotStarted extends Data.TaggedError("DaemonNotStarted")<{
   readonly message: string

@@ -43,6 +43,12 @@ const firstExisting = (paths: ReadonlyArray<string>) =>
     )
   )
 
+/** A program that these paths name, or else PATH. */
+export const programNamed = (name: string, first: ReadonlyArray<string> = []) =>
+  Effect.flatMap(Caller, ({ env }) =>
+    firstExisting([...first, ...split(env["PATH"]).map((directory) => `${directory}/${name}`)])
+  )
+
 const split = (list: string | undefined) => (list ?? "").split(":").filter((directory) => directory.startsWith("/"))
 
 const program = (names: ReadonlyArray<string>, before: ReadonlyArray<string> = [], after: ReadonlyArray<string> = []) =>

@@ -15,6 +15,7 @@ import {
 import { execCommands } from "./ManualExec.ts"
 import { imageCommands } from "./ManualImage.ts"
 import { instanceCommands } from "./ManualInstance.ts"
+import { mcpCommands } from "./ManualMcp.ts"
 import { secretCommands } from "./ManualSecret.ts"
 
 export const groups: ReadonlyArray<GroupManual> = [
@@ -22,6 +23,7 @@ export const groups: ReadonlyArray<GroupManual> = [
   { name: "image", summary: "Pull, show and remove images" },
   { name: "secret", summary: "Keep values that guests are given by name" },
   { name: "rootfs", summary: "Show and choose the base root file system" },
+  { name: "mcp", summary: "Let agents use this machine's sandboxes" },
   { name: "audit", summary: "Check the journal of what happened" }
 ]
 
@@ -126,6 +128,7 @@ export const commands: ReadonlyArray<CommandManual> = [
     flags: [json],
     examples: ["aegis rootfs list"]
   },
+  ...mcpCommands,
   {
     path: ["completions"],
     summary: "Print a completion script for your shell",

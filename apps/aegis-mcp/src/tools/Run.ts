@@ -1,0 +1,102 @@
+/**
+ * The tool `run`: a command in a microVM that is gone when the call is over.
+ */
+import { Aegis } from "@aegis/client"
+import { EndReason, InstanceId, type RunEvent } from "@aegis/domain"
+import * as Effect from "effect/Effect"
+import * as Match from "effect/Match"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { dataLimit, Excerpt, outputLimit } from "../OutputLimit.ts"
+import { instanceSpec, SpecInput } from "../SpecInput.ts"
+import { type Call, type Failure, type Tool, tool } from "../Tool.ts"
+
+/** One of the two streams of output, cut in its middle where it is long. */
+const Captured = Schema.Struct({
+  text: Schema.String,
+  bytes: Schema.Int.annotations({ description: "How many there were in all." }),
+  truncated: Schema.Boolean
+})
+
+const Finished = Schema.Struct({
+  instance: InstanceId,
+  exit_code: Schema.optional(
+    Schema.Int.annotations({
+      description: "The command's own; 128 + N where signal N ended it; none where its machine was lost."
+    })
+  ),
+  ended: EndReason.annotations({ description: "How it ended." }),
+  stdout: Captured,
+  stderr: Captured,
+  note: Schema.optional(Schema.String)
+})
+
+export const runTools: ReadonlyArray<Tool> = [
+  tool({
+    name: "run",
+    title: "Run a command in a fresh microVM",
+    description:
+      "Boots a microVM, runs the command in it, answers with its output and exit code, and removes every trace of the machine. Cancelling the call ends and removes it too. Each call is a new machine: files last only in a workspace that is named. Long output is cut in its middle.",
+    effects: { openWorld: true },
+    input: SpecInput,
+    output: Finished,
+    handle: (input, call) =>
+      Effect.gen(function* () {
+        const aegis = yield* Aegis
+        const spec = yield* instanceSpec(input)
+        const stdout = new Excerpt(outputLimit / 2)
+        const stderr = new Excerpt(outputLimit / 2)
+        let instance: InstanceId | undefined
+        let ended: EndReason | undefined
+        yield* Stream.runForEach(aegis.run(spec), (event) => {
+          if (event._tag === "Created") instance = event.id
+          if (event._tag === "Output") (event.stream === "stdout" ? stdout : stderr).push(event.bytes)
+          if (event._tag === "Ended") ended = event.reason
+          return tell(event, call)
+        })
+        if (instance === undefined || ended === undefined) return yield* Effect.fail(cutShort)
+        const out = captured(stdout)
+        const err = captured(stderr)
+        const exitCode = exitCodeOf(ended)
+        return {
+          instance,
+          ...(exitCode === undefined ? {} : { exit_code: exitCode }),
+          ended: bounded(ended),
+          stdout: out,
+          stderr: err,
+          ...(out.truncated || err.truncated ? { note: howToGoOn } : {})
+        }
+      })
+  })
+]
+
+const captured = (excerpt: Excerpt) => ({ ...excerpt.text(dataLimit * 0.45), bytes: excerpt.bytes })
+
+const howToGoOn =
+  "The output was cut. To read all of it, run the command again with a named workspace and write to a file there, or start it with instance_start and page through it with logs."
+
+const cutShort: Failure = {
+  _tag: "RunCutShort",
+  message: "aegisd ended the stream before the command's end",
+  remedy: "look at the tool events, and try again"
+}
+
+/** The console's last words are long; its end says what happened. */
+const bounded = (reason: EndReason): EndReason =>
+  reason._tag === "VmDied" || reason._tag === "NotStarted"
+    ? { ...reason, consoleTail: reason.consoleTail.slice(-400) }
+    : reason
+
+const exitCodeOf = (reason: EndReason): number | undefined =>
+  reason._tag === "Exited" ? reason.code : reason._tag === "Signaled" ? 128 + reason.signal : undefined
+
+const tell: (event: RunEvent, call: Call) => Effect.Effect<void> = (event, { progress }) =>
+  Match.value(event).pipe(
+    Match.tagsExhaustive({
+      Created: ({ id }) => progress(`${id} is being made`),
+      Preparing: ({ progress: step }) => progress(`bringing the image: ${step._tag}`),
+      Started: ({ bootMillis }) => progress(`the command runs, after ${Math.round(bootMillis)} ms`),
+      Output: () => Effect.void,
+      Ended: () => progress("the command has ended")
+    })
+  )
