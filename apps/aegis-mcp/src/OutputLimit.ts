@@ -25,19 +25,19 @@ export const clipText = (text: string, limit: number): string => {
   return clipped
 }
 
-const longestString = 4096
-const longestList = 128
+const longestText = 400
+const longestList = 64
 
 /** The same JSON with its long strings and long lists of words cut: a command or a console's tail has no place in a list of instances. */
-export const clipJson = (value: unknown): unknown => {
-  if (typeof value === "string") return clipText(value, longestString)
+export const clipJson = (value: unknown, longest = longestText): unknown => {
+  if (typeof value === "string") return clipText(value, longest)
   if (Array.isArray(value)) {
-    const shown = value.slice(0, longestList).map(clipJson)
+    const shown = value.slice(0, longestList).map((item) => clipJson(item, longest))
     const isText = typeof value[0] === "string"
     return value.length > longestList && isText ? [...shown, `[... ${value.length - longestList} left out ...]`] : shown
   }
   if (typeof value !== "object" || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, clipJson(field)]))
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, clipJson(field, longest)]))
 }
 
 export interface Page<A> {

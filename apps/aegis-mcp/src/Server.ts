@@ -19,7 +19,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import { clipText } from "./OutputLimit.ts"
+import { clipText, outputLimit } from "./OutputLimit.ts"
 import type { Call, Failure, Tool } from "./Tool.ts"
 import { tools } from "./Tools.ts"
 
@@ -73,7 +73,15 @@ const answer = (tool: Tool, given: unknown, call: Call): Effect.Effect<CallToolR
 /** The text is for clients that know nothing of structured content. */
 const succeeded = (content: unknown): CallToolResult => {
   const text = JSON.stringify(content)
+  // Lists and output are cut by their tools; this holds for what nobody has thought of, such as thousands of variables.
+  if (Buffer.byteLength(text) > outputLimit) return failed(tooLarge)
   return { content: [{ type: "text", text }], structuredContent: JSON.parse(text) }
+}
+
+const tooLarge: Failure = {
+  _tag: "OutputTooLarge",
+  message: `the answer has more than ${outputLimit} bytes`,
+  remedy: "ask for less, or look at it with the command line: aegis help"
 }
 
 const longestMessage = 8192

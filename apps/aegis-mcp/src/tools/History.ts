@@ -7,11 +7,12 @@ import { InstanceTarget } from "@aegis/domain"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { clipJson, page } from "../OutputLimit.ts"
+import { clipJson, clipText, page } from "../OutputLimit.ts"
 import { type Tool, tool } from "../Tool.ts"
 import { Target } from "./Instances.ts"
 
 const mostEvents = 200
+const longestSentence = 8192
 
 const Told = Schema.Struct({
   events: Schema.Array(RestEvent),
@@ -63,7 +64,9 @@ export const historyTools: ReadonlyArray<Tool> = [
     handle: ({ target }) =>
       Effect.gen(function* () {
         const aegis = yield* Aegis
-        const { items } = yield* page(Stream.fromIterable(yield* aegis.why(target)))
+        const { items } = yield* page(
+          Stream.map(Stream.fromIterable(yield* aegis.why(target)), (text) => clipText(text, longestSentence))
+        )
         return { why: items }
       })
   })

@@ -45,7 +45,8 @@ export const instanceTools: ReadonlyArray<Tool> = [
     title: "Start an instance",
     description:
       "Starts a command in a microVM of its own that stays until it is deleted, and answers at once, while it is still booting: instance_info shows its state, logs its output. Where `handle` is that of a stopped instance, that one is started again from its own configuration.",
-    effects: { openWorld: true },
+    // With a directory of the host to write to, the command can remove what is in it.
+    effects: { destructive: true, openWorld: true },
     input: SpecInput,
     output: Started,
     handle: (input) =>

@@ -12,6 +12,7 @@ import { Target } from "./Instances.ts"
 
 const defaultTail = 200
 const mostEntries = 1000
+const longestLine = 8192
 
 const { grep, sources, tail } = LogQuery.fields
 
@@ -51,7 +52,9 @@ export const logTools: ReadonlyArray<Tool> = [
         const encode = Schema.encodeSync(restLogEntry(id))
         const read = aegis
           .logs(id, { ...rest, ...from })
-          .pipe(Stream.mapEffect((entry) => Effect.orDie(Schema.decodeUnknown(Entry)(clipJson(encode(entry))))))
+          .pipe(
+            Stream.mapEffect((entry) => Effect.orDie(Schema.decodeUnknown(Entry)(clipJson(encode(entry), longestLine))))
+          )
         const { items, more } = yield* page(read, mostEntries)
         return { entries: items, next: items.at(-1)?.seq ?? after, more }
       })

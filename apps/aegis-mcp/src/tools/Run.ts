@@ -37,7 +37,8 @@ export const runTools: ReadonlyArray<Tool> = [
     title: "Run a command in a fresh microVM",
     description:
       "Boots a microVM, runs the command in it, answers with its output and exit code, and removes every trace of the machine. Cancelling the call ends and removes it too. Each call is a new machine: files last only in a workspace that is named. Long output is cut in its middle.",
-    effects: { openWorld: true },
+    // With a directory of the host to write to, the command can remove what is in it.
+    effects: { destructive: true, openWorld: true },
     input: SpecInput,
     output: Finished,
     handle: (input, call) =>
