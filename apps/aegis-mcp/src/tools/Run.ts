@@ -97,6 +97,7 @@ const tell: (event: RunEvent, call: Call) => Effect.Effect<void> = (event, { pro
       Created: ({ id }) => progress(`${id} is being made`),
       Preparing: ({ progress: step }) => progress(`bringing the image: ${step._tag}`),
       Started: ({ bootMillis }) => progress(`the command runs, after ${Math.round(bootMillis)} ms`),
+      Serving: ({ address }) => progress(`serving on ${address}`),
       Output: () => Effect.void,
       Ended: () => progress("the command has ended")
     })
