@@ -4,8 +4,9 @@ const folders = ["libs/*/test", "apps/*/test", "native-bridge/test", "test"]
 
 const named = (ending: string) => folders.map((folder) => `${folder}/**/*${ending}`)
 
-/** Tests that boot machines: they come after the others and take their time. `npm test` adds `--no-file-parallelism` for them. */
-const machines = [...named(".vm.test.ts"), ...named(".testbed.test.ts")]
+/** Tests that boot machines come after the others: first those that boot guests, then those that boot a whole host with guests in it. */
+const guests = named(".vm.test.ts")
+const hosts = named(".testbed.test.ts")
 
 export default defineConfig({
   test: {
@@ -15,7 +16,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: named(".test.ts"),
-          exclude: ["**/node_modules/**", ...machines],
+          exclude: ["**/node_modules/**", ...guests, ...hosts],
           sequence: { groupOrder: 0 },
           testTimeout: 20_000
         }
@@ -23,8 +24,17 @@ export default defineConfig({
       {
         test: {
           name: "vm",
-          include: machines,
+          include: guests,
           sequence: { groupOrder: 1 },
+          testTimeout: 180_000,
+          hookTimeout: 240_000
+        }
+      },
+      {
+        test: {
+          name: "testbed",
+          include: hosts,
+          sequence: { groupOrder: 2 },
           testTimeout: 180_000,
           hookTimeout: 240_000
         }
