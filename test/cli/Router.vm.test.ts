@@ -136,7 +136,7 @@ describe("the router, in front of real guests", () => {
     assert.include(await says("why", "web"), "A connection to its port 80 resumed it.")
   })
 
-  it("S-128 S-201 T-166 a stopped one is started by 200 requests at once: one start, 200 answers", async () => {
+  it("S-089 S-128 S-201 T-166 a stopped one is started by 200 requests at once: one start, 200 answers", async () => {
     await says("instance", "stop", "web")
     const before = await started("web")
     const host = await hostPort("web", 80)
@@ -150,6 +150,11 @@ describe("the router, in front of real guests", () => {
     )
     assert.strictEqual(await started("web"), before + 1)
     await until("all connections are given back", async () => (await info("web")).active_connections === 0)
+    // Its handle is its name everywhere.
+    assert.strictEqual(await says("exec", "web", "--", "echo", "by its handle"), "by its handle\n")
+    await says("logs", "web", "--tail", "1")
+    await says("instance", "stop", "web")
+    assert.match(await says("instance", "start", "--name", "web"), /^Instance restarted: inst-/)
   })
 
   it("S-070 S-202 T-168 T-181 a WebSocket through the router, a half-close through a tcp port, which wakes as well", async () => {

@@ -98,6 +98,8 @@ describe("aegis why", () => {
     }
     const forEver = ["sleep", "1000"]
 
+    const unused = ["--name", "unused", "--memory", "64", "--idle-stop", "1s", "--", ...forEver]
+    await says("instance", "start", ...unused)
     await begin("job", "sh", "-c", "exit 3")
     await ended("job", "Exited")
     await begin("killed", "sh", "-c", "kill -9 $$")
@@ -112,6 +114,8 @@ describe("aegis why", () => {
     await says("instance", "resume", "web")
     await says("instance", "stop", "web")
     await scene("Stopped by somebody", "web", "The reason `Stopped`: who asked, and how long the command had to end.")
+    await ended("unused", "Idle")
+    await scene("Stopped because nobody used it", "unused", "The reason `Idle`, with what was looked at.")
     await scene("Its command was done", "job", "The reason `Exited`, with the command's exit code.")
     await scene("Its command was killed inside the guest", "killed", "The reason `Signaled`.")
     await scene("It ran out of memory", "hungry", "`Signaled` by the guest's kernel, which had no memory left.")
