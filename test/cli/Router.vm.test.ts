@@ -73,11 +73,7 @@ describe("the router, in front of real guests", () => {
   }, 600_000)
   afterAll(() => aegis.remove())
 
-  const says = async (...args: ReadonlyArray<string>) => {
-    const done = await aegis.run(args)
-    assert.deepStrictEqual([done.code, done.stderr], [0, ""], args.join(" "))
-    return done.stdout
-  }
+  const says = (...args: ReadonlyArray<string>) => aegis.says(...args)
   const info = async (target: string) => (await rest(aegis, "GET", `/v1/instances/${target}`)).body
   const hostPort = async (target: string, guest: number): Promise<number> =>
     (await info(target)).endpoints.find((one: { readonly guest: number }) => one.guest === guest)?.host

@@ -1,6 +1,7 @@
 /**
  * The product as its users have it: the programs of dist/, a home of its own, a daemon that is started and stopped.
  */
+import { deepStrictEqual } from "node:assert/strict"
 import { type ChildProcess, spawn } from "node:child_process"
 import {
   copyFileSync,
@@ -127,6 +128,13 @@ export class Product {
 
   run(args: ReadonlyArray<string>, options: StartOptions = {}): Promise<Finished> {
     return this.start(args, options).ended
+  }
+
+  /** What a command prints that succeeds and has nothing to say on standard error. */
+  async says(...args: ReadonlyArray<string>): Promise<string> {
+    const { code, stderr, stdout } = await this.run(args)
+    deepStrictEqual([code, stderr], [0, ""], args.join(" "))
+    return stdout
   }
 
   get daemonPid(): number {

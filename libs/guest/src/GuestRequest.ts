@@ -28,20 +28,21 @@ export const broken = (cause: unknown) =>
 
 export type Method = "GET" | "POST" | "DELETE"
 
+const openStream = (session: http2.ClientHttp2Session, headers: http2.OutgoingHttpHeaders) =>
+  Effect.try({
+    try: () => {
+      const stream = session.request(headers, { endStream: false })
+      // Errors are seen by whoever reads or waits; without a listener one that comes later would end the process.
+      stream.on("error", () => undefined)
+      return stream
+    },
+    catch: broken
+  })
+
 /** Its stream outlives the call that opens it, and is reset where that one fails or is interrupted. */
 export const openTunnel = (session: http2.ClientHttp2Session, port: number) =>
   Effect.acquireUseRelease(
-    Effect.try({
-      try: () => {
-        const stream = session.request(
-          { ":method": "CONNECT", ":authority": `127.0.0.1:${port}` },
-          { endStream: false }
-        )
-        stream.on("error", () => undefined)
-        return stream
-      },
-      catch: broken
-    }),
+    openStream(session, { ":method": "CONNECT", ":authority": `127.0.0.1:${port}` }),
     (stream) =>
       Effect.flatMap(statusOf(stream), (code): Effect.Effect<Tunnel, ChannelError> =>
         code === 200
@@ -63,17 +64,8 @@ const statusOf = (stream: http2.ClientHttp2Stream) =>
 
 /** One HTTP/2 stream, reset when the scope closes before it has ended. */
 export const request = (session: http2.ClientHttp2Session, method: Method, path: string) =>
-  Effect.acquireRelease(
-    Effect.try({
-      try: () => {
-        const stream = session.request({ ":method": method, ":path": path }, { endStream: false })
-        // Errors are seen by whoever reads or waits; without a listener one that comes later would end the process.
-        stream.on("error", () => undefined)
-        return stream
-      },
-      catch: broken
-    }),
-    (stream) => Effect.sync(() => (stream.closed ? undefined : stream.close(http2.constants.NGHTTP2_CANCEL)))
+  Effect.acquireRelease(openStream(session, { ":method": method, ":path": path }), (stream) =>
+    Effect.sync(() => (stream.closed ? undefined : stream.close(http2.constants.NGHTTP2_CANCEL)))
   ).pipe(Effect.map((stream) => ({ stream, status: statusOf(stream) })))
 
 /** The answer's body as text; an error status becomes the harness's own words. */
