@@ -1,6 +1,11 @@
-/** How many tests passed, failed and were skipped, read from what the test runners report. */
+/** How many tests passed, failed and were skipped, and which failed, read from what the test runners report. */
+import * as path from "node:path"
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
+/** @typedef {{ counts: Counts, failures: ReadonlyArray<string> }} Results Each failure is a test's name, or that and the first lines of why. */
+
+/** Lines of a failure's message that stand in the list at the end; the whole of it is where the test ran. */
+const LINES_OF_A_FAILURE = 20
 
 /** @param {ReadonlyArray<Counts>} all */
 export const total = (all) =>
@@ -22,33 +27,48 @@ export const summary = ({ failed, passed, skipped }) => `${passed} passed, ${fai
 
 /**
  * @typedef {object} VitestReport What vitest's JSON reporter writes, as far as it is used here.
- * @property {ReadonlyArray<{ status: string, assertionResults: ReadonlyArray<{ status: string }> }>} testResults
+ * @property {ReadonlyArray<VitestFile>} testResults
+ */
+
+/**
+ * @typedef {object} VitestFile
+ * @property {string} status
+ * @property {string} [name] The file's path.
+ * @property {string} [message] Why the file as a whole failed.
+ * @property {ReadonlyArray<{ status: string, fullName?: string, failureMessages?: ReadonlyArray<string> | null }>} assertionResults
  */
 
 /**
  * A file that fails before any of its tests does counts as one failed test.
  *
  * @param {VitestReport} report
- * @returns {Counts}
+ * @returns {Results}
  */
-export const vitestCounts = ({ testResults }) =>
-  total(
-    testResults.map(({ assertionResults, status }) => {
-      const of = (/** @type {string} */ wanted) => assertionResults.filter((test) => test.status === wanted).length
-      const passed = of("passed")
-      const failed = of("failed")
-      const broken = status === "failed" && failed === 0 ? 1 : 0
-      return { passed, failed: failed + broken, skipped: assertionResults.length - passed - failed }
-    })
-  )
+export const vitestResults = ({ testResults }) => {
+  const files = testResults.map(({ assertionResults, message = "", name = "", status }) => {
+    const of = (/** @type {string} */ wanted) => assertionResults.filter((test) => test.status === wanted)
+    const passed = of("passed").length
+    const failed = of("failed").map((test) =>
+      beginning([`${path.basename(name)}: ${test.fullName ?? ""}`, ...(test.failureMessages ?? [])])
+    )
+    const broken = status === "failed" && failed.length === 0 ? [beginning([path.basename(name), message])] : []
+    const failures = [...failed, ...broken]
+    const skipped = assertionResults.length - passed - failed.length
+    return { counts: { passed, failed: failures.length, skipped }, failures }
+  })
+  return { counts: total(files.map(({ counts }) => counts)), failures: files.flatMap(({ failures }) => failures) }
+}
+
+/** @param {ReadonlyArray<string>} texts */
+const beginning = (texts) => texts.join("\n").trimEnd().split("\n").slice(0, LINES_OF_A_FAILURE).join("\n    ")
 
 /**
- * The counts of `go test -json` (cmd/test2json), and a report for people: a line per package, and everything that failed
+ * The counts and failures of `go test -json` (cmd/test2json), and a report for people: a line per package, and everything that failed
  * tests and packages printed. Tests that only hold subtests are not counted; a package that fails without a failing test is.
  *
  * @param {string} json
  */
-export const goCounts = (json) => {
+export const goResults = (json) => {
   const events = json.split("\n").map(parseEvent)
   /** @type {Map<string, { package: string, test: string, action: string }>} */
   const ends = new Map()
@@ -86,6 +106,12 @@ export const goCounts = (json) => {
   const lines = packages.map((end) => `${end.action.padEnd(4)} ${end.package} ${end.elapsed.toFixed(1)} s\n`)
   return {
     counts: { passed: of("pass"), failed: of("fail") + broken.length, skipped: of("skip") },
+    failures: [
+      ...failedTests.map((end) =>
+        beginning([`${end.package} ${end.test}`, outputs.get(`${end.package}\0${end.test}`) ?? ""])
+      ),
+      ...broken.map((end) => beginning([end.package, outputs.get(`${end.package}\0`) ?? ""]))
+    ],
     report: `${printed.filter((text) => text !== undefined).join("")}${lines.join("")}`
   }
 }

@@ -2,11 +2,11 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { exitCode } from "./children.mjs"
-import { goCounts, summary, total, vitestCounts } from "./counts.mjs"
+import { goResults, summary, total, vitestResults } from "./counts.mjs"
 import { elapsed } from "./progress.mjs"
 
-/** @typedef {import("./counts.mjs").Counts} Counts */
-/** @typedef {{ title: string, run: () => Promise<Counts> }} Stage */
+/** @typedef {import("./counts.mjs").Results} Results */
+/** @typedef {{ title: string, run: () => Promise<Results> }} Stage */
 
 const GO_MODULES = ["guest-harness", "native-bridge/mkroot"]
 const MINUTE = 60_000
@@ -15,31 +15,43 @@ const VITEST_LIMITS_MS = { unit: 22 * MINUTE, vm: 25 * MINUTE, testbed: 15 * MIN
 
 /** A guest waits for its devices and its host as often as it computes: two files of them share two processors. A whole host needs both. */
 const VITEST_WORKERS = { unit: [], vm: ["--maxWorkers=2", "--minWorkers=1"], testbed: ["--no-file-parallelism"] }
-const none = { passed: 0, failed: 0, skipped: 0 }
+/** @type {Results} */
+const none = { counts: { passed: 0, failed: 0, skipped: 0 }, failures: [] }
+
+/** A stage that is one test. @returns {Results} */
+const one = (/** @type {boolean} */ passed, /** @type {ReadonlyArray<string>} */ failures = []) => ({
+  counts: { passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0 },
+  failures
+})
 
 /**
- * Runs all stages, also those after a failed one, prints the sums as the last line and returns the exit code.
+ * Runs all stages, also those after a failed one, tells at the end once more what failed, prints the sums as the last line and
+ * returns the exit code.
  *
  * @param {string} root
  * @param {ReadonlyArray<string>} patterns Passed to vitest.
  */
 export const runTests = async (root, patterns) => {
   const say = (/** @type {string} */ text) => void process.stdout.write(`${text}\n`)
-  /** @type {Array<{ title: string, counts: Counts }>} */
+  /** @type {Array<Results & { title: string }>} */
   const results = []
   for (const { run, title } of stages(root, patterns)) {
     say(`\n== ${title}`)
     const started = performance.now()
-    const counts = await run().catch((cause) => {
-      say(cause instanceof Error ? cause.message : String(cause))
-      return { passed: 0, failed: 1, skipped: 0 }
+    const result = await run().catch((cause) => {
+      const message = cause instanceof Error ? cause.message : String(cause)
+      say(message)
+      return one(false, [message])
     })
-    say(`== ${title}: ${summary(counts)} in ${elapsed(performance.now() - started)}`)
-    results.push({ title, counts })
+    say(`== ${title}: ${summary(result.counts)} in ${elapsed(performance.now() - started)}`)
+    results.push({ title, ...result })
   }
   const sums = total(results.map(({ counts }) => counts))
   say("")
-  for (const { counts, title } of results) if (counts.failed > 0) say(`FAILED ${title}: ${summary(counts)}`)
+  for (const { counts, failures, title } of results.filter((result) => result.counts.failed > 0)) {
+    for (const failure of failures) say(`FAILED ${failure}\n`)
+    say(`FAILED ${title}: ${summary(counts)}`)
+  }
   say(summary(sums))
   return sums.failed > 0 || sums.passed === 0 ? 1 : 0
 }
@@ -57,7 +69,7 @@ const stages = (root, patterns) => {
     for (const [command = "false", ...args] of commands) {
       ok = (await exitCode(command, args, { cwd, inherit: true, timeoutMs: 5 * MINUTE })) === 0 && ok
     }
-    return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 }
+    return one(ok)
   }
   const node = (/** @type {string} */ file, /** @type {ReadonlyArray<string>} */ ...args) => [
     process.execPath,
@@ -83,8 +95,7 @@ const stages = (root, patterns) => {
       run: async () => {
         const all = []
         for (const module of GO_MODULES) all.push(await check([["go", "vet", "./..."]], path.join(root, module)))
-        const failed = Math.min(1, total(all).failed)
-        return { passed: 1 - failed, failed, skipped: 0 }
+        return one(all.every(({ counts }) => counts.failed === 0))
       }
     },
     ...GO_MODULES.map((module) => ({ title: `go test ${module}`, run: () => goTest(path.join(root, module)) })),
@@ -106,10 +117,10 @@ const goTest = async (directory) => {
       json += chunk.toString("utf8")
     }
   })
-  const { counts, report } = goCounts(json)
+  const { report, ...results } = goResults(json)
   process.stdout.write(report)
   // It can fail before there is any package to tell about.
-  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts
+  return orBroken(results, code)
 }
 
 /**
@@ -136,7 +147,19 @@ const vitest = async (root, project, patterns) => {
     inherit: true,
     timeoutMs: VITEST_LIMITS_MS[project]
   })
-  const counts = fs.existsSync(file) ? vitestCounts(JSON.parse(fs.readFileSync(file, "utf8"))) : none
+  const results = fs.existsSync(file) ? vitestResults(JSON.parse(fs.readFileSync(file, "utf8"))) : none
   // An error outside of any test fails the run and none of its tests.
-  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts
+  return orBroken(results, code)
 }
+
+/**
+ * A run that failed although none of its tests did counts as one failed test.
+ *
+ * @param {Results} results
+ * @param {number} code The runner's exit code.
+ * @returns {Results}
+ */
+const orBroken = (results, code) =>
+  code !== 0 && results.counts.failed === 0
+    ? { counts: { ...results.counts, failed: 1 }, failures: [`the run as a whole: exit code ${code}`] }
+    : results

@@ -27,7 +27,8 @@ const shapeOf = (text: string) =>
     .replaceAll(/console said last: .*/g, "console said last: …")
     .replaceAll(/after \d+ ms/g, "after N ms")
     .replaceAll(/\d+ s (after|$)/gm, "N s $1")
-    .replaceAll(/stopped for \d+ s/g, "stopped for N s")
+    .replaceAll(/(stopped|happened) for \d+ s/g, "$1 for N s")
+    .replaceAll(/\d+ ms of its processor/g, "N ms of its processor")
     .replaceAll(/process \d+/g, "process N")
 
 const document = (scenes: ReadonlyArray<Scene>) =>

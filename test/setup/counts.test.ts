@@ -7,11 +7,16 @@ interface Counts {
   readonly skipped: number
 }
 
-const { goCounts, summary, total, vitestCounts } = await setupModule<{
+interface Results {
+  readonly counts: Counts
+  readonly failures: ReadonlyArray<string>
+}
+
+const { goResults, summary, total, vitestResults } = await setupModule<{
   total: (all: ReadonlyArray<Counts>) => Counts
   summary: (counts: Counts) => string
-  vitestCounts: (report: unknown) => Counts
-  goCounts: (json: string) => { counts: Counts; report: string }
+  vitestResults: (report: unknown) => Results
+  goResults: (json: string) => Results & { report: string }
 }>("counts.mjs")
 
 const lines = (...events: ReadonlyArray<object>) => events.map((event) => JSON.stringify(event)).join("\n")
@@ -37,13 +42,34 @@ describe("vitest's report", () => {
         { status: "failed", assertionResults: [] }
       ]
     }
-    assert.deepStrictEqual(vitestCounts(report), { passed: 3, failed: 2, skipped: 3 })
+    assert.deepStrictEqual(vitestResults(report).counts, { passed: 3, failed: 2, skipped: 3 })
+  })
+
+  it("names what failed, with the beginning of why", () => {
+    const trace = Array.from({ length: 100 }, (_, line) => `at line ${line}`).join("\n")
+    const { failures } = vitestResults({
+      testResults: [
+        {
+          name: "/r/test/A.test.ts",
+          status: "failed",
+          assertionResults: [
+            { status: "passed", fullName: "a works", failureMessages: [] },
+            { status: "failed", fullName: "a breaks", failureMessages: [`expected 1 to be 2\n${trace}`] }
+          ]
+        },
+        { name: "/r/test/B.test.ts", status: "failed", message: "no such module", assertionResults: [] }
+      ]
+    })
+    const [first = "", second] = failures
+    assert.isTrue(first.startsWith("A.test.ts: a breaks\n    expected 1 to be 2\n"), first)
+    assert.isBelow(first.split("\n").length, 30)
+    assert.strictEqual(second, "B.test.ts\n    no such module")
   })
 })
 
 describe("go test's report", () => {
   it("counts subtests in place of the tests that hold them", () => {
-    const { counts, report } = goCounts(
+    const { counts, report } = goResults(
       lines(
         { Action: "run", Package: "p", Test: "TestA" },
         { Action: "pass", Package: "p", Test: "TestA/one" },
@@ -61,7 +87,7 @@ describe("go test's report", () => {
   })
 
   it("counts a failed test once and shows what it printed", () => {
-    const { counts, report } = goCounts(
+    const { counts, failures, report } = goResults(
       lines(
         { Action: "output", Package: "p", Test: "TestA/one", Output: "    a_test.go:3: no\n" },
         { Action: "fail", Package: "p", Test: "TestA/one" },
@@ -73,11 +99,12 @@ describe("go test's report", () => {
     )
     assert.deepStrictEqual(counts, { passed: 1, failed: 1, skipped: 0 })
     assert.include(report, "a_test.go:3: no")
+    assert.include(failures.join("\n"), "p TestA/one\n        a_test.go:3: no")
     assert.notInclude(report, "quiet")
   })
 
   it("counts a package that does not compile as one failed test and shows the compiler's words", () => {
-    const { counts, report } = goCounts(
+    const { counts, report } = goResults(
       lines(
         { ImportPath: "p [p.test]", Action: "build-output", Output: "./a_test.go:3: undefined: x\n" },
         { ImportPath: "p [p.test]", Action: "build-fail" },
@@ -90,7 +117,7 @@ describe("go test's report", () => {
   })
 
   it("keeps lines that are no events", () => {
-    const { counts, report } = goCounts(`no module\n{"Action":\n`)
+    const { counts, report } = goResults(`no module\n{"Action":\n`)
     assert.deepStrictEqual(counts, { passed: 0, failed: 0, skipped: 0 })
     assert.include(report, "no module")
   })
