@@ -1,4 +1,4 @@
-/** The parts in Rust and Go: libkrun, virtiofsd, aegis-mkroot, the guest's harness and its disk. */
+/** The parts in Rust and Go: libkrun, virtiofsd, aegis-mkroot, aegis-tsc, the guest's harness and its disk. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { output, run, SetupError } from "./children.mjs"
@@ -73,6 +73,16 @@ export const buildVirtiofsd = async ({ cache, log }) =>
 export const buildMkroot = (workshop) =>
   goEntry(workshop, "mkroot", "native-bridge/mkroot", (directory) =>
     goBuild(workshop, "native-bridge/mkroot", ".", path.join(directory, "aegis-mkroot"), goArchitecture())
+  )
+
+/**
+ * An entry with aegis-tsc, which measures the host's time-stamp counter.
+ *
+ * @param {Workshop} workshop
+ */
+export const buildTsc = (workshop) =>
+  goEntry(workshop, "tsc", "native-bridge/tsc", (directory) =>
+    goBuild(workshop, "native-bridge/tsc", ".", path.join(directory, "aegis-tsc"), goArchitecture())
   )
 
 /**

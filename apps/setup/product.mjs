@@ -9,6 +9,7 @@ import {
   buildHarnessDisk,
   buildLibkrun,
   buildMkroot,
+  buildTsc,
   buildVirtiofsd,
   guestDirectories
 } from "./native.mjs"
@@ -36,6 +37,7 @@ export const buildProduct = async ({ cache, progress, root }, { forTests }) => {
   await progress.step("npm packages", (log) => ensureDependencies(root, log))
   const firmware = await entry("libkrunfw, the guest's kernel", ({ log }) => ensureFirmware(cache, log))
   const mkroot = await entry("aegis-mkroot", buildMkroot)
+  const tsc = await entry("aegis-tsc", buildTsc)
   const harness = await entry("aegis-harness, the guest's PID 1", buildHarness)
   const disk = await entry("the harness's disk", (workshop) => buildHarnessDisk(workshop, { mkroot, harness }))
   const libkrun = await entry("libkrun", buildLibkrun)
@@ -46,6 +48,7 @@ export const buildProduct = async ({ cache, progress, root }, { forTests }) => {
     const changed = assemble(dist, [
       { from: bundles, to: "" },
       { from: mkroot, to: "" },
+      { from: tsc, to: "" },
       { from: virtiofsd, to: "" },
       { from: libkrun, to: "lib" },
       { from: firmware, to: "lib" },

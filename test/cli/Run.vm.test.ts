@@ -101,6 +101,13 @@ describe("aegis run, against the real daemon and a real guest", () => {
     )
   })
 
+  it("a guest goes by the host's counter where the host does, and does not count ticks", async () => {
+    const file = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+    const there = (await aegis.run(["run", "--", "cat", file])).stdout.trim()
+    const here = readFileSync(file, "utf8").trim()
+    assert.strictEqual(there.replace("tsc-early", "tsc"), here === "tsc" ? here : "refined-jiffies")
+  })
+
   it("S-063 S-075 a directory of the host is shared, relative to where the CLI stands, and kept", async () => {
     const here = mkdtempSync(path.join(tmpdir(), "aegis-ws-"))
     mkdirSync(path.join(here, "app"))

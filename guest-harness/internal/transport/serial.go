@@ -52,8 +52,11 @@ func openSerial(path string) (*serial, error) {
 	return &serial{fd: fd}, nil
 }
 
-// hangupPause is how often a port without a host is looked at: poll answers at once with POLLHUP, so it cannot wait.
-const hangupPause = 2 * time.Millisecond
+// hangupPause is how long not to look at a port without a host: poll answers at once with POLLHUP, so it cannot wait. A host that
+// comes soon is met soon; one that stays away, as a daemon that has died, costs an idle guest next to nothing.
+func hangupPause(gone time.Duration) time.Duration {
+	return min(max(gone/20, 2*time.Millisecond), 100*time.Millisecond)
+}
 
 // preface is what an HTTP/2 client sends first (RFC 9113, 3.4).
 var preface = []byte(http2.ClientPreface)
@@ -65,6 +68,7 @@ func (s *serial) Accept() (net.Conn, error) {
 		<-s.current.released
 	}
 	buf := make([]byte, 4<<10)
+	seen := time.Now()
 	for {
 		if at := bytes.LastIndex(s.ahead, preface); at >= 0 {
 			s.current = &serialConn{port: s, first: s.ahead[at:], frames: framing{skip: len(preface)}}
@@ -83,9 +87,10 @@ func (s *serial) Accept() (net.Conn, error) {
 		}
 		if fds[0].Revents&unix.POLLHUP != 0 || fds[0].Revents&unix.POLLIN == 0 {
 			s.ahead = nil
-			time.Sleep(hangupPause)
+			time.Sleep(hangupPause(time.Since(seen)))
 			continue
 		}
+		seen = time.Now()
 		n, err := unix.Read(s.fd, buf)
 		if err != nil && err != unix.EAGAIN && err != unix.EINTR {
 			return nil, os.NewSyscallError("read", err)

@@ -226,3 +226,15 @@ func TestFindPort(t *testing.T) {
 		t.Fatal(path, err)
 	}
 }
+
+func TestAHostThatStaysAwayIsLookedForLessAndLess(t *testing.T) {
+	for gone, want := range map[time.Duration]time.Duration{
+		0:                      2 * time.Millisecond,
+		100 * time.Millisecond: 5 * time.Millisecond,
+		time.Hour:              100 * time.Millisecond,
+	} {
+		if got := hangupPause(gone); got != want {
+			t.Errorf("gone for %v: %v, want %v", gone, got, want)
+		}
+	}
+}

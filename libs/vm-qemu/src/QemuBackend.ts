@@ -7,6 +7,7 @@ import { awaitGuest, runDirectory, tracesOf, type Vm, type VmBackend, watchVm } 
 import { Virtiofsd } from "@aegis/workspaces"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { counterKhz } from "./GuestClock.ts"
 import { findParts } from "./Parts.ts"
 import { qemuArguments, rootDevice, workspaceTag } from "./QemuCommand.ts"
 import * as Qmp from "./Qmp.ts"
@@ -18,9 +19,12 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
     const paths = yield* AegisPaths
     const withPaths = Effect.provideService(AegisPaths, paths)
     const parts = yield* Effect.cachedWithTTL(findParts(accelerator), "1 minute")
+    // A guest on a hypervisor is told by it.
+    const clock = yield* Effect.cached(accelerator === "tcg" ? counterKhz : Effect.succeedNone)
 
     const boot: VmBackend["boot"] = Effect.fn("QemuBackend.boot")(function* (spec) {
       const { harnessDisk, kernel, qemu, virtiofsd } = yield* parts
+      const khz = yield* clock
       const directory = yield* runDirectory(spec.id)
       const channelSocket = `${directory}/channel.sock`
       const qmpSocket = `${directory}/qmp.sock`
@@ -42,6 +46,7 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
           vcpus: spec.vcpus,
           name: spec.id,
           kernel,
+          counterKhz: khz,
           harnessDisk,
           rootDisk: spec.rootDisk,
           channelSocket,

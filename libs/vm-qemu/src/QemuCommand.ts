@@ -2,6 +2,7 @@
  * The argument list of one QEMU: the `microvm` machine, no default devices, its own seccomp sandbox. Pure.
  */
 import type { Accelerator, MemoryMib, VcpuCount } from "@aegis/domain"
+import * as Option from "effect/Option"
 
 export interface QemuCommandOptions {
   readonly accelerator: Accelerator
@@ -10,6 +11,8 @@ export interface QemuCommandOptions {
   /** Shows in process lists. */
   readonly name: string
   readonly kernel: string
+  /** The frequency of the host's time-stamp counter in kHz, where the guest can go by it. */
+  readonly counterKhz: Option.Option<number>
   readonly harnessDisk: string
   readonly rootDisk?: string | undefined
   readonly channelSocket: string
@@ -32,6 +35,11 @@ export const optionValue = (text: string) => text.replaceAll(",", ",,")
 const kernelCommandLine =
   "console=hvc0 root=/dev/vda rootfstype=ext4 ro init=/init.krun reboot=k panic=-1 quiet loglevel=3 random.trust_cpu=on mitigations=off"
 
+const clock = Option.match({
+  onNone: () => "",
+  onSome: (khz: number) => ` tsc=reliable tsc_early_khz=${khz}`
+})
+
 export const qemuArguments = (options: QemuCommandOptions): ReadonlyArray<string> => {
   const shared = options.workspaceSocket !== undefined
   return [
@@ -48,7 +56,7 @@ export const qemuArguments = (options: QemuCommandOptions): ReadonlyArray<string
     ["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],
     ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ["-global", "virtio-mmio.force-legacy=false"],
-    ["-kernel", options.kernel, "-append", kernelCommandLine],
+    ["-kernel", options.kernel, "-append", `${kernelCommandLine}${clock(options.counterKhz)}`],
     [
       "-chardev",
       "stdio,id=console,signal=off",

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { mkdtempSync, rmSync } from "node:fs"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
@@ -65,12 +66,14 @@ describe("QEMU's arguments", () => {
       vcpus: VcpuCount.make(1),
       name: "x,y",
       kernel: "/k",
+      counterKhz: Option.some(2_445_411),
       harnessDisk: "/h,readonly=off.ext4",
       channelSocket: "/run/a,b/channel.sock",
       qmpSocket: "/run/a,b/qmp.sock"
     })
     assert.include(args, "guest=x,,y,process=aegis-qemu,debug-threads=off")
     assert.include(args, "socket,id=channel,path=/run/a,,b/channel.sock,server=on,wait=off")
+    assert.match(args[args.indexOf("-append") + 1] ?? "", / tsc_early_khz=2445411$/)
     assert.isTrue(args.some((word) => word.includes('"filename":"/h,readonly=off.ext4"')))
   })
 })

@@ -1,0 +1,3 @@
+module aegis.dev/native-bridge/tsc
+
+go 1.26.8
