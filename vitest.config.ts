@@ -25,6 +25,7 @@ export default defineConfig({
         test: {
           name: "vm",
           include: guests,
+          globalSetup: "test/product/prepare.ts",
           sequence: { groupOrder: 1 },
           testTimeout: 180_000,
           hookTimeout: 240_000

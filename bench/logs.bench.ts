@@ -1,4 +1,4 @@
-/** The log store alone: how fast output goes in and comes out, and how soon a follower sees it. */
+/** The log store, alone and behind the daemon: how fast output goes in and comes out, and how soon a follower sees it. */
 import { InstanceId } from "@aegis/domain"
 import { AegisPaths } from "@aegis/host"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -11,24 +11,20 @@ import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { monitorEventLoopDelay } from "node:perf_hooks"
-import { type LogLimits, LogStore, type LogWriter } from "../libs/logs/src/index.ts"
-import { median, ms, paired, report, timed } from "./measure.ts"
+import { LogStore, type LogWriter } from "../libs/logs/src/index.ts"
+import { dist, Product } from "../test/product/Product.ts"
+import { ms, paired, program, quantile, report, timed } from "./measure.ts"
 
 const home = mkdtempSync(path.join(tmpdir(), "aegis-bench-logs-"))
 let instances = 0
 const nextId = () => InstanceId.make(`inst-${++instances}`)
 
-const run = <A>(effect: Effect.Effect<A, unknown, LogStore>, limits: Partial<LogLimits> = {}) =>
-  Effect.runPromise(
-    effect.pipe(
-      Effect.provide(
-        LogStore.layer(limits).pipe(
-          Layer.provide(AegisPaths.layer("/nowhere")),
-          Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["AEGIS_HOME", home]]))))
-        )
-      )
-    )
+const homeAt = (directory: string) =>
+  AegisPaths.layer("/nowhere").pipe(
+    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["AEGIS_HOME", directory]]))))
   )
+const run = <A>(effect: Effect.Effect<A, unknown, LogStore>) =>
+  Effect.runPromise(Effect.provide(effect, LogStore.layer({}).pipe(Layer.provide(homeAt(home)))))
 
 const written = (id: InstanceId, use: (writer: LogWriter) => Effect.Effect<unknown, unknown>) =>
   Effect.flatMap(LogStore, (store) => Effect.scoped(Effect.flatMap(store.open(id), use)))
@@ -76,28 +72,60 @@ await run(
 const more = (rss: number) => `${((rss - memory) / 1e6).toFixed(0)} MB`
 report("memory over 1 GB in, and followed", `${more(early)} more after a quarter, ${more(most)} after all`, "flat")
 
-const large = nextId()
-await run(written(large, frames(block, Math.ceil(1e6 / 655))), { capBytes: 2 ** 30 })
+/** A million lines of 60 bytes, in frames of a guest's size: all of them are in a log with its usual cap. */
+const millionFrames = frames(Buffer.from(`${"x".repeat(59)}\n`.repeat(1000)), 1000)
+const million = nextId()
+const lines = (took: number) => `${(1e9 / took).toFixed(0)} lines/s`
+const storing = () => timed(() => run(written(nextId(), millionFrames)))
+await run(written(million, millionFrames))
 const reading = async (query: object) => {
-  let lines = 0
+  let read = 0
   const took = await timed(() =>
     run(
       Effect.flatMap(LogStore, (store) =>
-        Stream.runForEach(store.read(large, query), (batch) => Effect.sync(() => void (lines += batch.length)))
-      ),
-      { capBytes: 2 ** 30 }
+        Stream.runForEach(store.read(million, query), (batch) => Effect.sync(() => void (read += batch.length)))
+      )
     )
   )
-  return { lines, took }
+  return { read, took }
 }
-await reading({})
-const whole = []
-for (let i = 0; i < 5; i++) whole.push(await reading({}))
+const whole = async () => {
+  const { read, took } = await reading({})
+  if (read !== 1e6) throw new Error(`${read} lines were read back`)
+  return took
+}
+const stored = await paired(5, storing, whole)
 report(
-  `reading ${whole[0]?.lines} lines back`,
-  `${(median(whole.map(({ lines, took }) => lines / took)) * 1000).toFixed(0)} lines/s`,
+  "1 M lines of 60 bytes into the log store; and read back from it",
+  `${lines(stored.a)}; ${lines(stored.b)}`,
   "at least 200 000 lines/s"
 )
+
+/** The same as a person has it: through the daemon, the socket and the command line. */
+const aegis = await Product.make()
+const cli = path.join(dist, "aegis")
+await aegis.says("up")
+const started = await aegis.says("instance", "start", "--name", "big", "--memory", "64", "--", "true")
+const [id = ""] = /inst-\d+/.exec(started) ?? []
+await aegis.run(["instance", "wait", "big"])
+await aegis.says("down")
+await Effect.runPromise(
+  written(InstanceId.make(id), millionFrames).pipe(
+    Effect.provide(LogStore.layer({}).pipe(Layer.provide(homeAt(aegis.home))))
+  )
+)
+await aegis.says("up")
+const shown = await paired(
+  5,
+  () => timed(() => program(cli, ["logs", "big"], aegis.env)),
+  () => timed(() => program(cli, ["logs", "big", "--tail", "1"], aegis.env))
+)
+report(
+  "aegis logs of 1 M lines, from its spawn to its end; of one line; the difference a line",
+  `${ms(shown.a)}: ${lines(shown.a)}; ${ms(shown.b)}; ${lines(shown.a - shown.b)}`,
+  "at least 200 000 lines/s"
+)
+await aegis.remove()
 report(
   "the last 10 of them; the last 10 that match",
   `${ms((await reading({ tail: 10 })).took)}; ${ms((await reading({ tail: 10, grep: "x{3}$" })).took)}`,
@@ -148,9 +176,7 @@ await steadily(async (batch) => {
   for (let i = 0; i < batch.length; i++) bare.push(performance.now() - begun)
 })
 await handle.close()
-const quantile = (values: Array<number>, q: number) =>
-  ms(values.sort((a, b) => a - b)[Math.floor(values.length * q)] ?? NaN)
-const quantiles = (values: Array<number>) => `p50 ${quantile(values, 0.5)}, p99 ${quantile(values, 0.99)}`
+const quantiles = (values: Array<number>) => `p50 ${ms(quantile(values, 0.5))}, p99 ${ms(quantile(values, 0.99))}`
 report(
   `a follower at 10 000 lines/s, ${latencies.length} lines, from before the append to the follower, against the bare writes of the same`,
   `${quantiles(latencies)} : ${quantiles(bare)}`,

@@ -9,6 +9,10 @@ export const median = (values: ReadonlyArray<number>): number => {
   return sorted.length % 2 === 1 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2
 }
 
+/** The least value that this part of all reaches: 0.99 is the 99th percentile. */
+export const quantile = (values: ReadonlyArray<number>, part: number): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length * part)] ?? NaN
+
 /** Milliseconds that one run of `work` takes. */
 export const timed = async (work: () => Promise<unknown>): Promise<number> => {
   const begun = performance.now()

@@ -7,9 +7,11 @@ import { bench } from "./bench.mjs"
 import { cacheDirectory, makeCache } from "./cache.mjs"
 import { endOnSignals, interrupted, SetupError } from "./children.mjs"
 import { demo } from "./demo.mjs"
+import { packClient } from "./client.mjs"
 import { buildProduct } from "./product.mjs"
 import { elapsed, makeProgress } from "./progress.mjs"
 import { runTests } from "./tests.mjs"
+import { ensureMcpSuites, ensureSchemathesis } from "./testtools.mjs"
 
 const USAGE = `Usage: node apps/setup/main.mjs <command>
 
@@ -18,6 +20,7 @@ Commands:
   demo             Build, then run a command in a guest
   test [PATTERN]   Build, then check and test everything; PATTERN chooses among the TypeScript tests
   bench [PATTERN]  Build, then run the benchmarks
+  pack [DIR]       Make the npm package @aegis/client in DIR (default: dist/npm)
   clean [--cache]  Delete dist/; with --cache also what earlier builds have kept
 
 Environment:
@@ -69,10 +72,17 @@ const dispatch = async ([command, ...args]) => {
       return 0
     case "test":
       await build({ forTests: true })
+      await progress.step("suites of others, for the tests", async () => {
+        await ensureSchemathesis(root, makeCache(cacheRoot))
+        await ensureMcpSuites(root, makeCache(cacheRoot))
+      })
       return runTests(root, args)
     case "bench":
       await build({ forTests: true })
       return bench(root, args)
+    case "pack":
+      process.stdout.write(`${await packClient(root, path.resolve(args[0] ?? path.join(root, "dist/npm")))}\n`)
+      return 0
     case "clean":
       fs.rmSync(path.join(root, "dist"), { recursive: true, force: true })
       if (args.includes("--cache")) fs.rmSync(cacheRoot, { recursive: true, force: true })

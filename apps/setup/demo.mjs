@@ -15,6 +15,8 @@ export const demo = async (root, progress) => {
     progress.note(`$ aegis ${args.join(" ")}`)
     let said = ""
     const code = await exitCode(aegis, args, {
+      // The disk may still be busy with what the build has written.
+      env: { AEGIS_UP_TIMEOUT: process.env["AEGIS_UP_TIMEOUT"] ?? "60" },
       foreground: true,
       inherit: true,
       onStdout: (chunk) => {

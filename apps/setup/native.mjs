@@ -1,4 +1,4 @@
-/** The parts in Rust and Go: libkrun, virtiofsd, aegis-mkroot, aegis-tsc, the guest's harness and its disk. */
+/** The parts in Rust and Go: libkrun, virtiofsd, aegis-mkroot, aegis-tsc, aegis-net, the guest's harness and its disk. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { output, run, SetupError } from "./children.mjs"
@@ -83,6 +83,16 @@ export const buildMkroot = (workshop) =>
 export const buildTsc = (workshop) =>
   goEntry(workshop, "tsc", "native-bridge/tsc", (directory) =>
     goBuild(workshop, "native-bridge/tsc", ".", path.join(directory, "aegis-tsc"), goArchitecture())
+  )
+
+/**
+ * An entry with aegis-net, the network of a guest.
+ *
+ * @param {Workshop} workshop
+ */
+export const buildNet = (workshop) =>
+  goEntry(workshop, "net", "native-bridge/aegis-net", (directory) =>
+    goBuild(workshop, "native-bridge/aegis-net", ".", path.join(directory, "aegis-net"), goArchitecture())
   )
 
 /**

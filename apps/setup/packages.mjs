@@ -43,7 +43,10 @@ const requirements = [
   { packages: ["tmux"], probe: ["tmux", "-V"], forTests: true },
   { packages: ["strace"], probe: ["strace", "--version"], forTests: true },
   { packages: ["iproute2"], probe: ["ip", "-V"], forTests: true },
-  { packages: ["curl"], probe: ["curl", "--version"], forTests: true }
+  { packages: ["curl"], probe: ["curl", "--version"], forTests: true },
+  { packages: ["python3-venv"], probe: ["python3", "-c", "import ensurepip"], forTests: true },
+  { packages: ["nghttp2-server"], probe: ["nghttpd", "--version"], forTests: true },
+  { packages: ["chromium-headless-shell"], probe: ["chromium-headless-shell", "--version"], forTests: true }
 ]
 
 /** @param {{ forTests: boolean }} options */

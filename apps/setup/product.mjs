@@ -9,6 +9,7 @@ import {
   buildHarnessDisk,
   buildLibkrun,
   buildMkroot,
+  buildNet,
   buildTsc,
   buildVirtiofsd,
   guestDirectories
@@ -38,6 +39,7 @@ export const buildProduct = async ({ cache, progress, root }, { forTests }) => {
   const firmware = await entry("libkrunfw, the guest's kernel", ({ log }) => ensureFirmware(cache, log))
   const mkroot = await entry("aegis-mkroot", buildMkroot)
   const tsc = await entry("aegis-tsc", buildTsc)
+  const net = await entry("aegis-net", buildNet)
   const harness = await entry("aegis-harness, the guest's PID 1", buildHarness)
   const disk = await entry("the harness's disk", (workshop) => buildHarnessDisk(workshop, { mkroot, harness }))
   const libkrun = await entry("libkrun", buildLibkrun)
@@ -49,6 +51,7 @@ export const buildProduct = async ({ cache, progress, root }, { forTests }) => {
       { from: bundles, to: "" },
       { from: mkroot, to: "" },
       { from: tsc, to: "" },
+      { from: net, to: "" },
       { from: virtiofsd, to: "" },
       { from: libkrun, to: "lib" },
       { from: firmware, to: "lib" },

@@ -19,6 +19,8 @@ const (
 	// What one extent of ext4 can hold.
 	maxExtentBlocks = 0x8000
 	writeBuffer     = 1 << 20
+	// How much is written before the kernel is told to begin with it, so that the sync at the end finds little to do.
+	writebackBytes = 16 << 20
 )
 
 // extent says where blocks of a file are on the disk.
@@ -44,12 +46,29 @@ func newDisk(file *os.File, limit int64) (*disk, error) {
 	descriptors := ceil(ceil(blocks, blocksPerGroup)*descriptorSize, blockSize)
 	d := &disk{
 		file:        file,
-		buffer:      bufio.NewWriterSize(file, writeBuffer),
+		buffer:      bufio.NewWriterSize(&steady{file: file}, writeBuffer),
 		limit:       blocks,
 		descriptors: descriptors,
 		piece:       make([]byte, pieceSize),
 	}
 	return d, d.skip(1 + descriptors)
+}
+
+// steady writes to a file at its offset, and keeps the machine's disk busy with it.
+type steady struct {
+	file    *os.File
+	from    int64
+	waiting int
+}
+
+func (s *steady) Write(p []byte) (int, error) {
+	count, err := s.file.Write(p)
+	if s.waiting += count; err == nil && s.waiting >= writebackBytes {
+		startWriteback(s.file, s.from)
+		s.from, err = s.file.Seek(0, io.SeekCurrent)
+		s.waiting = 0
+	}
+	return count, err
 }
 
 // store writes the contents of a file, size bytes of in, and says where they are.

@@ -46,6 +46,10 @@ export const BootRequest = Schema.Struct({
   /** The socket for the guest's channel; made by libkrun, must not exist. */
   vsockPath: SocketPath,
   workspace: Schema.NullOr(Schema.Struct({ path: AbsolutePath, readOnly: Schema.Boolean })),
+  /** Where somebody listens for the guest's frames, and the device's hardware address. */
+  network: Schema.NullOr(
+    Schema.Struct({ socket: SocketPath, mac: Schema.String.pipe(Schema.pattern(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/)) })
+  ),
   ...libraries
 })
 export type BootRequest = typeof BootRequest.Type

@@ -11,6 +11,7 @@ const boot = {
   disks: [{ id: "root", path: "/home/rootfs.ext4" }],
   vsockPath: "/run/channel.sock",
   workspace: { path: "/work", readOnly: false },
+  network: { socket: "/run/net.sock", mac: "5a:94:ef:e4:0c:ee" },
   libkrun: "/product/lib/libkrun.so",
   libkrunfw: "libkrunfw.so.5"
 } as const
@@ -22,7 +23,7 @@ describe("VmmRequest", () => {
     Effect.gen(function* () {
       for (const request of [
         boot,
-        { ...boot, workspace: null, disks: [] },
+        { ...boot, workspace: null, network: null, disks: [] },
         { op: "preload", libkrun: "libkrun.so.1", libkrunfw: "libkrunfw.so.5" },
         { op: "kernel", libkrunfw: "/l/libkrunfw.so.5", out: "/cache/vmlinux" },
         { op: "check", libkrun: "/l/libkrun.so", libkrunfw: "/l/libkrunfw.so.5" }
@@ -56,6 +57,7 @@ describe("VmmRequest", () => {
         for (const field of ["rootDir", "harness", "vsockPath"] as const) yield* refused({ ...boot, [field]: bad })
         yield* refused({ ...boot, workspace: { path: bad, readOnly: true } })
         yield* refused({ ...boot, disks: [{ id: "root", path: bad }] })
+        yield* refused({ ...boot, network: { ...boot.network, socket: bad } })
       }
     })
   )
@@ -65,6 +67,7 @@ describe("VmmRequest", () => {
       yield* refused({ ...boot, env: { SECRET: "x" } })
       yield* refused({ ...boot, workspace: { path: "/w", readOnly: true, uid: 0 } })
       yield* refused({ ...boot, disks: [{ id: "root", path: "/d", writable: true }] })
+      yield* refused({ ...boot, network: { ...boot.network, mac: "5A-94-EF-E4-0C-EE" } })
       yield* refused({ op: "shell" })
       yield* refused({})
       yield* refused([])

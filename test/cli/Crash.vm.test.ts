@@ -117,7 +117,7 @@ describe("a daemon that dies over real guests", () => {
   }
 
   const up = async (env: Readonly<Record<string, string>> = {}) => {
-    const done = await aegis.run(["up"], { env: { AEGIS_UP_TIMEOUT: "30", ...env } })
+    const done = await aegis.run(["up"], { env })
     assert.strictEqual(done.code, 0, done.stderr)
     return aegis.daemonPid
   }

@@ -1,10 +1,11 @@
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { request } from "node:http"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { afterEach, assert, describe, it } from "vitest"
+import { rest } from "../product/Fleet.ts"
 import { dist, Product, start, until } from "../product/Product.ts"
 
 describe("the daemon's life", () => {
@@ -47,6 +48,26 @@ describe("the daemon's life", () => {
     assert.match((await aegis.run(["status"])).stdout, /^aegisd: running\nbackend: qemu\n/)
     const json = JSON.parse((await aegis.run(["status", "--json"])).stdout)
     assert.strictEqual(json.pid, aegis.daemonPid)
+    assert.match(json.router.address, /^http:\/\/127\.0\.0\.1:\d+$/)
+  })
+
+  it("T-282 a port of the router's that somebody has: the daemon serves all the rest, and says who", async () => {
+    const aegis = await product()
+    const server = net.createServer()
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    const address = server.address()
+    const port = typeof address === "object" ? address?.port : undefined
+    const env = { AEGIS_ROUTER_PORT: `${port}` }
+    assert.strictEqual((await aegis.run(["up"], { env })).code, 0)
+    const remedy = "AEGIS_ROUTER_PORT names another port: aegis down && AEGIS_ROUTER_PORT=8199 aegis up"
+    const comm = readFileSync("/proc/self/comm", "utf8").trim()
+    assert.include(
+      (await aegis.run(["status"])).stdout,
+      `router: not there: port ${port} is held by process ${process.pid} (${comm})\n  try: ${remedy}\n`
+    )
+    assert.strictEqual((await rest(aegis, "GET", "/v1/instances")).status, 200)
+    server.close()
+    assert.strictEqual((await aegis.run(["down"])).code, 0)
   })
 
   it("S-010 a command that needs the daemon says so", async () => {
@@ -75,7 +96,6 @@ describe("the daemon's life", () => {
 
   it("T-259 a pid file with garbage", async () => {
     const aegis = await product()
-    mkdirSync(path.join(aegis.home, "data"))
     writeFileSync(path.join(aegis.home, "data/aegisd.pid"), "garbage")
     const done = await aegis.run(["down"])
     assert.deepStrictEqual([done.code, done.stdout], [0, "aegisd is not running (invalid pid file)\n"])
@@ -148,6 +168,7 @@ describe("the daemon's life", () => {
 
   it("E8 T-278 the home is closed to others whatever the umask", async () => {
     const aegis = await product()
+    rmSync(path.join(aegis.home, "data"), { recursive: true })
     execFileSync("sh", ["-c", `umask 000; exec "${dist}/aegis" up`], { env: { ...process.env, ...aegis.env } })
     assert.strictEqual(statSync(aegis.home).mode & 0o077, 0)
     assert.strictEqual(statSync(path.join(aegis.home, "aegisd.sock")).mode & 0o077, 0)

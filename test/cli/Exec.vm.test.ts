@@ -1,10 +1,25 @@
 import { createHash, randomBytes } from "node:crypto"
-import { rmSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { ExecBox } from "../product/ExecBox.ts"
 import { inState, logOf, rest, running } from "../product/Fleet.ts"
 import { until } from "../product/Product.ts"
+
+/** A guest's root may stop even the harness: in a control group of its own. */
+const freezing = `
+import ctypes, os, time
+os.mkdir("/run/held")
+if ctypes.CDLL(None).mount(b"none", b"/run/held", b"cgroup2", 0, None): raise SystemExit("no control groups")
+os.mkdir("/run/held/one")
+def put(name, text):
+    with open("/run/held/one/" + name, "w") as file: file.write(text)
+put("cgroup.procs", "1")
+put("cgroup.freeze", "1")
+open("/workspace/frozen", "w").close()
+while "thaw" not in os.listdir("/workspace"): time.sleep(0.2)
+put("cgroup.freeze", "0")
+`
 
 describe("aegis exec, against the real daemon and a real guest", () => {
   let box: ExecBox
@@ -108,6 +123,41 @@ describe("aegis exec, against the real daemon and a real guest", () => {
     assert.strictEqual(received.digest("hex"), sent.digest("hex"))
   }, 180_000)
 
+  it("T-207 a reader that is slow holds the command up, costs the daemon no memory and loses nothing", async () => {
+    const rss = () =>
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${box.aegis.daemonPid}/status`, "utf8"))?.[1]) / 1024
+    const before = rss()
+    const script = "head -c 100000000 /dev/zero; touch /workspace/written; echo over"
+    const reader = box.aegis.start(["exec", "web", "--", "sh", "-c", script])
+    reader.child.stdout?.pause()
+    await new Promise((resolve) => setTimeout(resolve, 3000))
+    assert.isFalse(existsSync(path.join(box.workspace, "written")))
+    assert.isBelow(rss() - before, 64)
+    reader.child.stdout?.resume()
+    assert.strictEqual((await reader.ended).code, 0)
+    assert.strictEqual(reader.stdout().length, 100_000_005)
+    rmSync(path.join(box.workspace, "written"))
+  }, 180_000)
+
+  it("T-287 UTF-8 that is cut at each of its bytes is whole where it is shown, in REST and in the log", async () => {
+    const program = [
+      "import os, time",
+      "word = 'aä€😀'.encode()",
+      "for at in range(len(word) + 1):",
+      "  os.write(1, word[:at]); time.sleep(0.05); os.write(1, word[at:] + b'\\n')"
+    ].join("\n")
+    const want = Array.from({ length: 11 }, () => "aä€😀")
+    const shown = await box.exec("web", "--", "python3", "-c", program)
+    assert.deepStrictEqual(shown.stdout.trimEnd().split("\n"), want, shown.stderr)
+    const { body } = await rest(box.aegis, "POST", "/v1/instances/web/exec", { command: ["python3", "-c", program] })
+    const [{ exec_id }, ...others] = body
+    assert.deepStrictEqual(
+      others.slice(0, -1).map(({ line }: { readonly line?: string }) => line),
+      want
+    )
+    assert.deepStrictEqual(await box.lines(exec_id), want)
+  })
+
   it("the command's end is the exec's, also while standard input is open and silent", async () => {
     const open = box.aegis.start(["exec", "-i", "web", "--", "sh", "-c", "exit 3"], { stdin: "open" })
     assert.strictEqual((await open.ended).code, 3)
@@ -205,5 +255,20 @@ describe("aegis exec, against the real daemon and a real guest", () => {
     assert.strictEqual((await rest(box.aegis, "POST", "/v1/instances/web/exec", { command: ["nope"] })).status, 422)
     assert.strictEqual((await rest(box.aegis, "POST", "/v1/instances/nobody/exec", { command: ["true"] })).status, 404)
     assert.strictEqual((await rest(box.aegis, "POST", "/v1/instances/web/exec", { command: [] })).status, 400)
+  })
+
+  it("S-151 T-239 a guest that does not answer is 504, its command's fate unknown and then settled; one that runs executes", async () => {
+    const froze = (await box.exec("--detach", "web", "--", "python3", "-c", freezing)).stdout.trim()
+    await until("the harness is frozen", async () => existsSync(path.join(box.workspace, "frozen")))
+    const { body, status } = await rest(box.aegis, "POST", "/v1/instances/web/exec", { command: ["sleep", "7654"] })
+    writeFileSync(path.join(box.workspace, "thaw"), "")
+    assert.deepStrictEqual([status, body.code], [504, "ExecUnanswered"])
+    assert.include(body.error, "whether the command began is not known")
+    assert.include(body.remedy, "it is ended as soon as the guest answers")
+    const joined = await box.exec("--attach", froze)
+    assert.deepStrictEqual([joined.code, joined.stderr], [0, ""])
+    await box.goneFromGuest("7654")
+    assert.include((await box.aegis.run(["instance", "info", "web"])).stdout, "State:       running")
+    assert.strictEqual((await box.sh("echo runs")).stdout, "runs\n")
   })
 })

@@ -2,7 +2,7 @@ import { existsSync, rmSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { ExecBox } from "../product/ExecBox.ts"
-import { inState, killDaemon, linesOf, vmOf } from "../product/Fleet.ts"
+import { inState, killDaemon, linesOf, qmp, rest, vmOf } from "../product/Fleet.ts"
 import { until } from "../product/Product.ts"
 
 describe("aegis exec: left running, joined, many, and at the end of their instance", () => {
@@ -41,6 +41,19 @@ describe("aegis exec: left running, joined, many, and at the end of their instan
     assert.strictEqual((await box.exec("--attach", chatty)).code, 125)
     assert.strictEqual((await box.lines(chatty)).join("\n"), `${all}end`)
     rmSync(go)
+  })
+
+  it("a guest that hangs as a daemon comes back holds nobody up, and who joins its command waits for it", async () => {
+    const job = await box.detached("while [ ! -e go ]; do sleep 0.1; done; exit 7")
+    await killDaemon(box.aegis)
+    await qmp(box.aegis, "stop")
+    assert.strictEqual((await box.aegis.run(["up"])).code, 0)
+    assert.strictEqual((await rest(box.aegis, "GET", "/v1/instances/web")).body.state, "running")
+    writeFileSync(path.join(box.workspace, "go"), "")
+    const joined = box.aegis.start(["exec", "--attach", job])
+    await qmp(box.aegis, "cont")
+    assert.strictEqual((await joined.ended).code, 7, joined.stderr())
+    rmSync(path.join(box.workspace, "go"))
   })
 
   it("T-306 one that nobody reads goes on: the guest keeps its last words, the log all of them", async () => {

@@ -18,7 +18,7 @@ describe("aegis exec -t, in a terminal", () => {
     writeFileSync(image, busyboxTar())
     assert.strictEqual((await aegis.run(["up"])).code, 0)
     const flags = ["--name", "box", "--image", `rootfs:${image}`, "--workspace", workspace, "--memory", "128"]
-    const started = await aegis.run(["instance", "start", ...flags, "--", "sleep", "10000"])
+    const started = await aegis.run(["instance", "start", "-i", ...flags, "--", "sh"])
     assert.strictEqual(started.code, 0, started.stderr)
     await running(aegis, "box")
   }, 600_000)
@@ -106,6 +106,36 @@ describe("aegis exec -t, in a terminal", () => {
     terminal.type(":wq")
     await home(0)
     assert.strictEqual(readFileSync(path.join(workspace, "note"), "utf8"), "written in vi\n")
+  })
+
+  it("Ctrl+P Ctrl+Q leave one that was joined; it goes on, and is joined again", async () => {
+    terminal.type("before=$(stty -g); job=$(aegis exec --detach -it --env PS1='gue''st> ' box -- sh)")
+    terminal.type("clear; aegis exec -i --attach $job")
+    await terminal.shows("guest>")
+    terminal.type("word=kept; clear")
+    terminal.key("C-p")
+    terminal.key("C-q")
+    await terminal.shows("left running: aegis exec -i --attach exec-")
+    await home(0)
+    terminal.type("clear; aegis exec -i --attach $job")
+    terminal.type("clear; echo $word$((40 + 2))")
+    await terminal.shows("kept42")
+    terminal.key("C-d")
+    await home(0)
+  })
+
+  it("aegis attach joins the instance's own command, and Ctrl+C leaves it", async () => {
+    terminal.type("before=$(stty -g); aegis attach -i box")
+    terminal.type("word=kept; echo $((40 + 2)) lines")
+    await terminal.shows("42 lines")
+    terminal.key("C-c")
+    await home(130)
+    terminal.type("clear; aegis attach -i --tail 1 box")
+    await terminal.shows(/^42 lines/m)
+    terminal.type("echo $word $((50 + 1))")
+    await terminal.shows("kept 51")
+    terminal.key("C-c")
+    await home(130)
   })
 
   it("S-060 a terminal that is closed ends the command", async () => {

@@ -1,6 +1,7 @@
 /**
  * What guests do to their machine, what befalls the processes of VMs, and what befalls the daemon while both go on.
  */
+import { rpcPath } from "@aegis/contract"
 import { spawnSync } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import * as net from "node:net"
@@ -135,7 +136,7 @@ describe("guests, VMs and a daemon that have it hard", () => {
     assert.deepStrictEqual(await settledMisfits(aegis), [])
   })
 
-  it("T-236 ten starts of one instance at once: one VM, and the others hear that it is on its way", async () => {
+  it("T-47 T-236 ten starts of one instance at once: one VM, and the others hear that it is on its way", async () => {
     await create("once", ["sleep", "1000"])
     await running(aegis, "once")
     await rest(aegis, "POST", "/v1/instances/once/stop?timeout=0s")
@@ -204,7 +205,7 @@ describe("guests, VMs and a daemon that have it hard", () => {
         socket.once("close", () => resolve(answer))
         socket.end(bytes)
       })
-    const upgrade = `GET /rpc HTTP/1.1\r\nHost: aegis\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${Buffer.alloc(16).toString("base64")}\r\n\r\n`
+    const upgrade = `GET ${rpcPath} HTTP/1.1\r\nHost: aegis\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${Buffer.alloc(16).toString("base64")}\r\n\r\n`
     /** One unmasked, one masked, one of a length that is not there, one that is no MessagePack. */
     const frames = [
       "81020000",

@@ -1,20 +1,24 @@
 import { execFileSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import {
+  closeSync,
   copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
-  writeFileSync
+  writeFileSync,
+  writeSync
 } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { imageLayout, ImageRegistry, layerDigests, tool } from "../product/ImageRegistry.ts"
+import { imageLayout, ImageRegistry, layerDigests, plainLayout, tool } from "../product/ImageRegistry.ts"
+import { rest } from "../product/Fleet.ts"
 import { buildCache, Product, until } from "../product/Product.ts"
 
 /** busybox and the commands that the tests use. */
@@ -182,6 +186,35 @@ for p in /proc/[0-9]*; do read -r line < $p/cmdline 2>/dev/null; [ -n "$line" ] 
       []
     )
   })
+
+  it("T-264 while 1 GiB is pulled, checked and built into a disk, nobody else waits for the daemon", async () => {
+    const [big, tar] = [path.join(scratch, "big"), path.join(scratch, "big.tar")]
+    mkdirSync(big)
+    const file = openSync(path.join(big, "data"), "w")
+    const some = randomBytes(16 << 20)
+    for (let part = 0; part < 64; part++) writeSync(file, some)
+    closeSync(file)
+    tool("tar", "-C", big, "-cf", tar, ".")
+    rmSync(big, { recursive: true })
+    plainLayout(path.join(scratch, "big.layout"), tar)
+    registry.push(path.join(scratch, "big.layout"), "tools/big:1")
+    rmSync(path.join(scratch, "big.layout"), { recursive: true })
+    let pulling = true
+    const pull = aegis.run(["image", "pull", `${registry.host}/tools/big:1`]).finally(() => (pulling = false))
+    const waits: Array<number> = []
+    while (pulling) {
+      const asked = performance.now()
+      assert.strictEqual((await rest(aegis, "GET", "/v1/status")).status, 200)
+      waits.push(performance.now() - asked)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    const { code, stderr } = await pull
+    assert.strictEqual(code, 0, stderr)
+    assert.isAbove(waits.length, 20)
+    // A hash or an unpacking of the whole in the daemon would be many times that; this much a busy machine may take.
+    assert.isBelow(Math.max(...waits), 3000)
+    assert.strictEqual((await aegis.run(["image", "remove", `${registry.host}/tools/big:1`])).code, 0)
+  }, 240_000)
 
   it("skopeo reads the store", () => {
     const store = path.join(aegis.home, "data/images")

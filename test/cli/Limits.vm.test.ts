@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
 import { afterEach, assert, describe, it } from "vitest"
@@ -43,7 +43,6 @@ describe("a machine that gives less than it might", () => {
 
   it("T-265 T-275 a full disk: a start is refused with DiskFull; looking, pausing, stopping and deleting work; all is well when there is room", async () => {
     const aegis = await product()
-    mkdirSync(path.join(aegis.home, "data"), { mode: 0o700 })
     const script = `mount -t tmpfs -o size=64m,mode=700 tmpfs "$AEGIS_HOME/data" || exit 1
 "$1" up >/dev/null
 "$1" instance start --name ticking --memory 64 -- sh -c 'while :; do echo tick; sleep 0.05; done' >/dev/null
@@ -87,7 +86,6 @@ rm "$AEGIS_HOME/data/ballast"
 
   it("T-267 no inode left: a start is refused with a reason, looking works, and all is well when there are some", async () => {
     const aegis = await product()
-    mkdirSync(path.join(aegis.home, "data"), { mode: 0o700 })
     const script = `mount -t tmpfs -o size=64m,nr_inodes=200,mode=700 tmpfs "$AEGIS_HOME/data" || exit 1
 "$1" up >/dev/null
 "$1" instance start --name one --memory 64 -- true >/dev/null; "$1" instance wait one; echo "before: $?"
@@ -163,7 +161,7 @@ rm -r "$AEGIS_HOME/data/many"
       await rest(aegis, "POST", "/v1/instances", { handle: "poor", command: ["true"], memory_mb: 64 })
       const { ended } = await inState(aegis, "poor", "stopped")
       assert.strictEqual(ended._tag, "NotStarted", JSON.stringify(ended))
-      assert.match(ended.message, /descriptors|EMFILE|too many open files/i)
+      assert.match(ended.message, /descriptors|EMFILE|too many open files/i, JSON.stringify(ended))
       assert.strictEqual((await rest(aegis, "DELETE", "/v1/instances/web")).status, 200)
       assert.strictEqual((await aegis.run(["audit", "verify"])).code, 0)
     }

@@ -202,12 +202,12 @@ describe("a daemon that comes after another", () => {
       1
     )
     assert.deepStrictEqual([(await get("chatty")).state, await vmOf(aegis, "chatty")], ["running", pid])
-    const { body } = await rest(aegis, "GET", "/v1/events?target=chatty")
+    const adoptions = async () =>
+      (await rest(aegis, "GET", "/v1/events?target=chatty")).body.filter(
+        ({ data }: { data: { _tag: string } }) => data._tag === "InstanceAdopted"
+      ).length
     // Six daemons have come after the first: four after a kill, one after down --keep, and this one.
-    assert.lengthOf(
-      body.filter(({ data }: { data: { _tag: string } }) => data._tag === "InstanceAdopted"),
-      6
-    )
+    await until("it is adopted", async () => (await adoptions()) === 6)
     const before = await consecutive("chatty")
     await until("it goes on", async () => (await consecutive("chatty")) > before + 100)
   })
@@ -217,7 +217,8 @@ describe("a daemon that comes after another", () => {
     const { body } = await rest(aegis, "GET", "/v1/events?target=chatty")
     const socket = String(body[1].data.vm.detail.channelSocket)
     await killDaemon(aegis)
-    // A guest that does not answer keeps the daemon from serving.
+    // One whose process is stopped has to answer before the daemon serves, and to be stopped again.
+    process.kill(pid, "SIGSTOP")
     renameSync(socket, `${socket}.away`)
     const daemon = start(path.join(dist, "aegisd"), [], { env: aegis.env })
     await until("it has taken its home", () => aegis.daemonPid === daemon.child.pid)
@@ -229,6 +230,8 @@ describe("a daemon that comes after another", () => {
     assert.isNull(waiting.child.exitCode)
     renameSync(`${socket}.away`, socket)
     assert.strictEqual((await waiting.ended).code, 0, waiting.stderr())
+    assert.deepStrictEqual([(await get("chatty")).state, stateOf(pid)], ["paused", "T"])
+    assert.strictEqual((await rest(aegis, "POST", "/v1/instances/chatty/resume")).status, 200)
     assert.deepStrictEqual([(await get("chatty")).state, await vmOf(aegis, "chatty")], ["running", pid])
     assert.deepStrictEqual(await misfits(aegis), [])
     const before = await consecutive("chatty")
@@ -266,7 +269,9 @@ describe("a daemon that comes after another", () => {
     await running(aegis, "victim")
   })
 
-  it("S-044 D-24 down stops the guests; S-131 their records are there at the next up", async () => {
+  it("S-042 S-044 D-24 down stops the guests in time, also one that ignores SIGTERM; S-131 their records are there at the next up", async () => {
+    await create("deaf", ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"])
+    await until("it ignores SIGTERM", async () => (await lines("deaf")).includes("deaf"))
     assert.strictEqual((await aegis.run(["down"])).code, 0)
     assert.deepStrictEqual(processesOf(aegis, ""), [])
     await up()
@@ -276,7 +281,7 @@ describe("a daemon that comes after another", () => {
       (await aegis.run(["why", "victim"])).stdout,
       /is stopped: it was stopped by the daemon \(it was told to stop\)/
     )
-    assert.lengthOf((await rest(aegis, "GET", "/v1/instances?state=stopped")).body, 5)
+    assert.lengthOf((await rest(aegis, "GET", "/v1/instances?state=stopped")).body, 6)
     assert.strictEqual((await aegis.run(["audit", "verify"])).code, 0)
   })
 })

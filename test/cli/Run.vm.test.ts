@@ -290,7 +290,7 @@ ctypes.CDLL(None).syscall(169, 0xfee1dead, 672274793, 0x1234567, None)`
       /error: memory: 1000000 MiB was asked for, this host can give \d+ MiB\n {2}try: use --memory with 64 to \d+/
     )
     const small = await sh("grep MemTotal /proc/meminfo", "--memory", "128", "--cpus", "2")
-    assert.match(small.stdout, /^MemTotal: +1[01]\d{4} kB\n$/)
+    assert.match(small.stdout, /^MemTotal: +12\d{4} kB\n$/)
   })
 
   it("T-235 six runs at once all come through", async () => {

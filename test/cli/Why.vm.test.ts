@@ -39,6 +39,8 @@ const document = (scenes: ReadonlyArray<Scene>) =>
     "was last started with who asked for it, and what came before that. It answers for instances that are no more as well; `--json` gives the",
     "sentences as a document, and `aegis events HANDLE_OR_ID` the events behind them.",
     "",
+    "A cause is a command of `aegis`, a REST route, a connection, a timer, the guest, the daemon, an agent: `an MCP client (tool instance_stop)`, or some other program: `the program worker`.",
+    "",
     "These transcripts are real. `test/cli/Why.vm.test.ts` makes every one of these ends and compares what it is told with this file;",
     "`AEGIS_UPDATE_DOCS=1 npx vitest run --project vm test/cli/Why.vm.test.ts` writes it anew.",
     ...scenes.flatMap(({ name, text, title, told }) => [

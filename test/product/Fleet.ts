@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { request } from "node:http"
+import { connect } from "node:net"
 import * as path from "node:path"
 import { type Product, until } from "./Product.ts"
 
@@ -106,6 +107,25 @@ export const vmOf = async (aegis: Product, target: string): Promise<number> => {
     ["InstanceStarted", "InstanceAdopted"].includes(one.data._tag)
   )
   return event.data.vm.pid
+}
+
+/** Tells the QEMU of the only instance to do something, while no daemon has its control socket. */
+export const qmp = (aegis: Product, command: "stop" | "cont"): Promise<void> => {
+  const runs = path.join(aegis.home, "data/run")
+  const socket = path.join(runs, readdirSync(runs)[0] ?? "", "qmp.sock")
+  return new Promise((resolve, reject) => {
+    let said = ""
+    const connection = connect(socket, () => {
+      connection.write(`{"execute":"qmp_capabilities"}\n{"execute":"${command}","id":1}\n`)
+    })
+    connection.on("error", reject)
+    connection.on("data", (piece) => {
+      said += piece.toString()
+      if (!said.includes('"id": 1')) return
+      connection.destroy()
+      resolve()
+    })
+  })
 }
 
 /** Kills the daemon as a crash does, and waits until it is gone. */

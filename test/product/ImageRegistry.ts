@@ -2,7 +2,8 @@
  * Debian's docker-registry on loopback, and images to put into it.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createHash } from "node:crypto"
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { until } from "./Product.ts"
@@ -21,6 +22,34 @@ export const imageLayout = (layout: string, layers: ReadonlyArray<string>): void
   tool("umoci", "init", "--layout", layout)
   tool("umoci", "new", "--image", `${layout}:1`)
   for (const layer of layers) tool("umoci", "insert", ...rootless, "--image", `${layout}:1`, layer, "/")
+}
+
+/** An image layout with the image `:1` of one layer, a tar archive as it is. Takes the archive away. */
+export const plainLayout = (layout: string, tar: string): void => {
+  const blobs = path.join(layout, "blobs/sha256")
+  mkdirSync(blobs, { recursive: true })
+  const [hex = ""] = tool("sha256sum", tar).split(" ")
+  const layer = {
+    mediaType: "application/vnd.oci.image.layer.v1.tar",
+    digest: `sha256:${hex}`,
+    size: statSync(tar).size
+  }
+  renameSync(tar, path.join(blobs, hex))
+  const blob = (mediaType: string, document: object) => {
+    const text = JSON.stringify(document)
+    const digest = createHash("sha256").update(text).digest("hex")
+    writeFileSync(path.join(blobs, digest), text)
+    return { mediaType, digest: `sha256:${digest}`, size: text.length }
+  }
+  const config = blob("application/vnd.oci.image.config.v1+json", {
+    architecture: process.arch === "arm64" ? "arm64" : "amd64",
+    os: "linux",
+    rootfs: { type: "layers", diff_ids: [layer.digest] }
+  })
+  const manifest = blob("application/vnd.oci.image.manifest.v1+json", { schemaVersion: 2, config, layers: [layer] })
+  const named = { ...manifest, annotations: { "org.opencontainers.image.ref.name": "1" } }
+  writeFileSync(path.join(layout, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [named] }))
+  writeFileSync(path.join(layout, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}')
 }
 
 export class ImageRegistry {
@@ -66,6 +95,7 @@ http: { addr: "127.0.0.1:0" }
       "--insecure-policy",
       "copy",
       "--dest-tls-verify=false",
+      "--preserve-digests",
       `oci:${layout}:1`,
       `docker://${this.host}/${name}`
     )

@@ -87,14 +87,29 @@ export const buildCache =
   process.env["AEGIS_BUILD_CACHE"] ??
   path.join(process.env["XDG_CACHE_HOME"] ?? path.join(homedir(), ".cache"), "aegis-build")
 
-/** The base root file system for tests, made once by the product itself and kept beside the build's other results. */
+/** What tests share: the base root file system, and what daemons measure once per boot of the machine; made by the product itself. */
+const sharedHome = path.join(buildCache, "test-home")
+
+/** What a daemon has found out about the machine, kept until it boots again. */
+const verdicts = ["backend.json", "tsc.json"]
+
 const baseRootfs = async (): Promise<string> => {
-  const home = path.join(buildCache, "test-home")
-  if (!existsSync(path.join(home, "base-rootfs", "rootfs.json"))) {
-    const made = await start(path.join(dist, "aegisd"), ["rootfs", "ensure"], { env: { AEGIS_HOME: home } }).ended
+  const directory = path.join(sharedHome, "base-rootfs")
+  if (!existsSync(path.join(directory, "rootfs.json"))) {
+    const made = await start(path.join(dist, "aegisd"), ["rootfs", "ensure"], { env: { AEGIS_HOME: sharedHome } }).ended
     if (made.code !== 0) throw new Error(`the base root file system could not be made: ${made.stdout}${made.stderr}`)
   }
-  return path.join(home, "base-rootfs")
+  return directory
+}
+
+/** Has a daemon of its own find out about the machine, and keeps that for all. */
+export const prepareSharedHome = async (): Promise<void> => {
+  const first = await Product.make()
+  await first.says("up")
+  await first.says("run", "--memory", "64", "--", "true")
+  mkdirSync(path.join(sharedHome, "data"), { recursive: true, mode: 0o700 })
+  for (const name of verdicts) copyFileSync(path.join(first.home, "data", name), path.join(sharedHome, "data", name))
+  await first.remove()
 }
 
 export class Product {
@@ -103,17 +118,20 @@ export class Product {
 
   private constructor(home: string, env: Readonly<Record<string, string>>) {
     this.home = home
-    this.env = { AEGIS_HOME: home, AEGIS_BACKEND: "qemu", AEGIS_ROUTER_PORT: "0", ...env }
+    this.env = { AEGIS_HOME: home, AEGIS_BACKEND: "qemu", AEGIS_ROUTER_PORT: "0", AEGIS_UP_TIMEOUT: "30", ...env }
   }
 
-  /** A home with the base root file system in it, and no daemon. */
+  /** A home with the base root file system and the machine's verdicts in it, and no daemon. */
   static async make(env: Readonly<Record<string, string>> = {}): Promise<Product> {
     const product = Product.empty(env)
     const source = await baseRootfs()
     const own = path.join(product.home, "base-rootfs")
-    mkdirSync(own, { mode: 0o700 })
+    for (const directory of [own, path.join(product.home, "data")]) mkdirSync(directory, { mode: 0o700 })
     symlinkSync(path.join(source, "rootfs.ext4"), path.join(own, "rootfs.ext4"))
     copyFileSync(path.join(source, "rootfs.json"), path.join(own, "rootfs.json"))
+    for (const name of verdicts.filter((name) => existsSync(path.join(sharedHome, "data", name)))) {
+      copyFileSync(path.join(sharedHome, "data", name), path.join(product.home, "data", name))
+    }
     return product
   }
 

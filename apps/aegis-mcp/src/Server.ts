@@ -1,7 +1,7 @@
 /**
  * The protocol's side: tools are listed, and calls become Effects whose interruption is the call's cancellation.
  */
-import { Aegis } from "@aegis/client"
+import { Aegis, asMcpTool } from "@aegis/client"
 import { version } from "@aegis/domain"
 import { Server } from "@modelcontextprotocol/sdk/server/index.js"
 import type { RequestHandlerExtra } from "@modelcontextprotocol/sdk/shared/protocol.js"
@@ -60,6 +60,7 @@ const listed = ({ description, effects, inputSchema, name, outputSchema, title }
 /** Each call has a connection of its own: a daemon that was started or replaced since the last one is found. */
 const answer = (tool: Tool, given: unknown, call: Call): Effect.Effect<CallToolResult> =>
   tool.call(given, call).pipe(
+    asMcpTool(tool.name),
     Effect.provide(Aegis.layer),
     Effect.exit,
     Effect.map(

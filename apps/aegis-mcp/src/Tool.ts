@@ -4,9 +4,9 @@
 import type { Aegis, AegisHome } from "@aegis/client"
 import { InvalidArgument } from "@aegis/domain"
 import * as Effect from "effect/Effect"
-import * as JSONSchema from "effect/JSONSchema"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { toolSchema } from "./ToolSchema.ts"
 
 /** What a client shows to its user about a tool before it is called; hints, and no protection. */
 export interface Effects {
@@ -66,8 +66,8 @@ export const tool = <I, IE, O, OE>({ handle, input, output, ...about }: Definiti
   const encode = Schema.encode(output)
   return {
     ...about,
-    inputSchema: JSONSchema.make(input),
-    outputSchema: JSONSchema.make(output),
+    inputSchema: toolSchema(input),
+    outputSchema: toolSchema(output),
     call: Effect.fn(`Tool.${about.name}`)(function* (given, call) {
       const read = yield* Effect.mapError(
         decode(given),

@@ -1,67 +1,49 @@
 /**
  * `aegis-mcp` as a process, with the SDK's own client, against the scripted daemon.
  */
-import { Client } from "@modelcontextprotocol/sdk/client/index.js"
-import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
-import { buildSync } from "esbuild"
+import type { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { spawn } from "node:child_process"
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { buildProgram } from "../../aegis/test/scripted/Program.ts"
+import { type Answer, asker, buildAgent, caller, refuser, until } from "./Agent.ts"
 
-const { aegis, clean, directory, newHome, product } = buildProgram()
-const program = path.join(product, "aegis-mcp")
-buildSync({
-  ...{ entryPoints: [path.join(import.meta.dirname, "../src/main.ts")], outfile: `${program}.cjs` },
-  ...{ bundle: true, platform: "node", format: "cjs", target: "node20", logLevel: "error" },
-  external: ["bufferutil", "utf-8-validate", "msgpackr-extract"]
-})
-writeFileSync(program, `#!/usr/bin/env node\nrequire("./aegis-mcp.cjs")\n`)
-chmodSync(program, 0o755)
+const { aegis, clean, connect, directory, newHome, program } = buildAgent()
 
-const connect = async (home: string) => {
-  const client = new Client({ name: "test", version: "1" })
-  const env = { PATH: process.env["PATH"] ?? "", AEGIS_HOME: home }
-  await client.connect(new StdioClientTransport({ command: program, args: [], env, stderr: "pipe" }))
-  // The client checks structured content against the schemas that it has listed.
-  await client.listTools()
-  return client
+/** Its sockets that wait for connections, of TCP or of a name: a web page must have nothing to talk to. */
+const listening = (pid: number | undefined) => {
+  const descriptors = `/proc/${pid}/fd`
+  const own = new Set(readdirSync(descriptors).map((fd) => linkOf(path.join(descriptors, fd))))
+  const ofTcp = ["tcp", "tcp6"].flatMap((kind) =>
+    tableOf(`/proc/${pid}/net/${kind}`).flatMap(([, , , state, , , , , , inode]) => (state === "0A" ? [inode] : []))
+  )
+  const ofUnix = tableOf(`/proc/${pid}/net/unix`).flatMap(([, , , flags, , , inode]) =>
+    flags === "00010000" ? [inode] : []
+  )
+  return [...ofTcp, ...ofUnix].filter((inode) => own.has(`socket:[${inode}]`))
 }
-
-interface Answer {
-  readonly isError?: boolean
-  readonly content: ReadonlyArray<{ readonly text: string }>
-  readonly structuredContent?: Record<string, unknown>
+const tableOf = (file: string) =>
+  readFileSync(file, "utf8")
+    .split("\n")
+    .slice(1)
+    .map((line) => line.trim().split(/\s+/))
+/** A descriptor may be closed while it is looked at. */
+const linkOf = (file: string) => {
+  try {
+    return readlinkSync(file)
+  } catch {
+    return ""
+  }
 }
-
-const caller =
-  (client: () => Client) =>
-  async (name: string, args: Record<string, unknown> = {}): Promise<Answer> =>
-    (await client().callTool({ name, arguments: args })) as unknown as Answer
 
 describe("the MCP server", () => {
   const home = newHome()
   let client: Client
-  const call = caller(() => client)
-  const ask = async (name: string, args: Record<string, unknown> = {}) => {
-    const answer = await call(name, args)
-    assert.isUndefined(answer.isError, JSON.stringify(answer))
-    assert.deepStrictEqual(JSON.parse(answer.content[0]?.text ?? ""), answer.structuredContent)
-    assert.isAtMost(Buffer.byteLength(JSON.stringify(answer.structuredContent)), 64 * 1024)
-    return answer.structuredContent ?? {}
-  }
-  const refusal = async (name: string, args: Record<string, unknown> = {}) => {
-    const answer = await call(name, args)
-    assert.isTrue(answer.isError)
-    return JSON.parse(answer.content[0]?.text ?? "").error as { code: string; message: string; remedy: string }
-  }
+  const ask = asker(() => client)
+  const refusal = refuser(() => client)
   const states = async () => {
     const { instances } = await ask("instance_list")
     return (instances as ReadonlyArray<{ handle?: string; state: string }>).map(({ state }) => state)
-  }
-  const until = async (what: () => Promise<boolean>) => {
-    while (!(await what())) await new Promise((resolve) => setTimeout(resolve, 20))
   }
 
   beforeAll(async () => {
@@ -198,6 +180,53 @@ describe("the MCP server", () => {
     assert.deepInclude(await refusal("workspace_tree"), { code: "InvalidArgument" })
   })
 
+  it("S-173 S-174 a secret is set, named, listed and deleted; no answer has its value, and no refusal", async () => {
+    const value = "planted-4711"
+    const answers: Array<unknown> = []
+    const keep = <A>(answer: A): A => {
+      answers.push(answer)
+      return answer
+    }
+    assert.deepStrictEqual(keep(await ask("secret_list")), { secrets: [], more: false })
+    const set = keep(await ask("secret_set", { name: "API_KEY", value }))
+    assert.deepInclude(set["secret"] as object, { name: "API_KEY", version: 1 })
+    const listed = keep(await ask("secret_list"))
+    assert.deepStrictEqual(
+      (listed["secrets"] as ReadonlyArray<{ name: string }>).map(({ name }) => name),
+      ["API_KEY"]
+    )
+    // By name only, and none where none is named.
+    for (const asked of [{ secrets: ["API_KEY", "API_KEY=OTHER", "*"] }, {}]) {
+      const { instance } = keep(await ask("instance_start", { command: ["sleep"], ...asked }))
+      const { id } = instance as { id: string }
+      await until(async () => JSON.stringify(await ask("instance_info", { target: id })).includes('"running"'))
+      keep(await ask("instance_info", { target: id }))
+      const events = JSON.stringify(keep(await ask("events", { target: id })))
+      assert.strictEqual(events.includes('"variable":"OTHER"'), "secrets" in asked)
+      await ask("instance_delete", { target: id })
+    }
+    for (const wrong of [
+      { name: "API_KEY", value: { value } },
+      { name: "API_KEY", value: [value] },
+      { name: "API_KEY", secret: value },
+      { name: "1", value },
+      { name: "AEGIS_X", value }
+    ]) {
+      assert.strictEqual(keep(await refusal("secret_set", wrong)).code, "InvalidArgument")
+    }
+    assert.deepInclude(await refusal("instance_start", { command: ["sleep"], secrets: ["a/b"] }), {
+      code: "InvalidArgument"
+    })
+    assert.deepStrictEqual(keep(await ask("secret_delete", { name: "API_KEY" })), { deleted: "API_KEY" })
+    assert.strictEqual(keep(await refusal("secret_delete", { name: "API_KEY" })).code, "SecretUnknown")
+    assert.notInclude(JSON.stringify(answers), value)
+    const { tools } = await client.listTools()
+    assert.sameMembers(
+      tools.map(({ name }) => name).filter((name) => name.startsWith("secret")),
+      ["secret_set", "secret_list", "secret_delete"]
+    )
+  })
+
   it("S-189 images and root file systems are listed and pulled", async () => {
     assert.property(await ask("image_list"), "total_bytes")
     const { variants } = await ask("rootfs_list")
@@ -214,10 +243,34 @@ describe("the MCP server", () => {
     const { code, message } = await refusal("run", { command: [], memory_mb: 1, nonsense: true })
     assert.strictEqual(code, "InvalidArgument")
     for (const word of ["command", "memory_mb", "nonsense"]) assert.include(message, word)
-    assert.deepInclude(await refusal("run", { command: ["x"], workspace: "../up" }), { code: "InvalidArgument" })
+    for (const workspace of ["../up", "", "a/b:ro"]) {
+      assert.deepInclude(await refusal("run", { command: ["x"], workspace }), { code: "InvalidArgument" })
+    }
+    for (const asked of [{ workspace: "w:ro" }, { workspace: "w", workspace_read_only: true }]) {
+      const { instance } = await ask("instance_start", { command: ["sleep"], ...asked })
+      const { id } = instance as { id: string }
+      await until(async () => JSON.stringify(await ask("instance_info", { target: id })).includes('"running"'))
+      const { events } = await ask("events", { target: id })
+      for (const word of ['"name":"w"', '"readOnly":true']) assert.include(JSON.stringify(events), word)
+      await ask("instance_delete", { target: id })
+    }
     assert.deepInclude(await refusal("run", { command: ["absent", "x"] }), { code: "CommandNotStarted" })
     const unknown = await client.callTool({ name: "frobnicate" }).catch((error: Error) => error.message)
     assert.include(String(unknown), "unknown tool: frobnicate")
+  })
+
+  it("S-189 what its network reaches is what was asked for, ports of this machine's loopback among it", async () => {
+    const network = { network: "none", network_allow: ["Example.com:443"], network_deny: ["10.0.0.0/8"] }
+    const { stdout } = await ask("run", { command: ["env"], ...network, allow_host: [5432, 8080] })
+    assert.deepStrictEqual(JSON.parse((stdout as { text: string }).text).network, {
+      profile: "none",
+      allow: [{ _tag: "Name", name: "example.com", port: 443 }],
+      deny: [{ _tag: "Range", range: "10.0.0.0/8" }],
+      hostPorts: [5432, 8080],
+      log: false
+    })
+    const { message } = await refusal("instance_start", { command: ["sleep"], allow_host: [0] })
+    assert.include(message, "allow_host.0: a port is a whole number from 1 to 65535")
   })
 
   it("S-189 without a daemon calls fail with the remedy, and find it when it comes", async () => {
@@ -234,7 +287,7 @@ describe("the MCP server", () => {
     await lonely.close()
   })
 
-  it("S-011 S-189 garbage is no reason to leave, standard output holds frames alone, and the end of input ends it", async () => {
+  it("S-011 S-189 T-177 garbage is no reason to leave, standard output holds frames alone, and the end of input ends it", async () => {
     const link = path.join(directory, "linked-mcp")
     symlinkSync(program, link)
     const child = spawn(link, [], { env: { PATH: process.env["PATH"], AEGIS_HOME: home } })
@@ -252,6 +305,7 @@ describe("the MCP server", () => {
     // A call that runs does not keep it, and its instance goes with it.
     send({ id: 4, method: "tools/call", params: { name: "run", arguments: { command: ["sleep"] } } })
     await until(async () => (await states()).length === 1)
+    assert.deepStrictEqual(listening(child.pid), [])
     child.stdin.end()
     assert.strictEqual(await ended, 0)
     await until(async () => (await states()).length === 0)

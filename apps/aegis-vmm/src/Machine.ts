@@ -79,6 +79,10 @@ export const boot = ({ console, krun, libc }: Prepared, request: BootRequest) =>
     if (request.workspace !== null) {
       yield* krun.addVirtiofs(ctx, workspaceTag, request.workspace.path, request.workspace.readOnly)
     }
+    if (request.network !== null) {
+      const mac = Uint8Array.from(request.network.mac.split(":"), (byte) => Number.parseInt(byte, 16))
+      yield* krun.addNetUnixStream(ctx, request.network.socket, mac)
+    }
     yield* dropPrivileges(libc, { root: process.geteuid?.() === 0, workspace: request.workspace !== null })
     return yield* krun.startEnter(ctx)
   })

@@ -74,6 +74,7 @@ describe("aegis-vmm", () => {
         disks: [],
         vsockPath: "/v",
         workspace: null,
+        network: null,
         ...missing
       }
       for (const request of [

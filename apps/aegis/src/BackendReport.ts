@@ -44,6 +44,12 @@ export const capabilityLines = (status: DaemonStatus): ReadonlyArray<string> => 
   ]
 }
 
+/** Says it where the router is not there; elsewhere nothing (T-282). */
+export const routerLines = ({ router }: DaemonStatus): ReadonlyArray<string> =>
+  router._tag === "RouterServing"
+    ? []
+    : [`router: not there: ${escapeLine(router.reason)}`, `  try: ${escapeLine(router.remedy)}`]
+
 export const verdictJson = (verdict: BackendVerdict) => ({
   backend: backendName(verdict),
   accelerator: verdict.chosen?.accelerator ?? "none",
@@ -68,5 +74,9 @@ export const statusJson = (status: DaemonStatus, verdict: BackendVerdict) => ({
     pause_resume: status.capabilities.pauseResume,
     boot_from_disk_layers: status.capabilities.bootFromDiskLayers
   },
+  router:
+    status.router._tag === "RouterServing"
+      ? { address: status.router.address }
+      : { address: null, reason: status.router.reason },
   ...verdictJson(verdict)
 })

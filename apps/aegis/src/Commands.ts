@@ -10,21 +10,28 @@ import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { attach } from "./commands/Attach.ts"
 import { audit } from "./commands/Audit.ts"
+import { bugReportCommand } from "./commands/BugReport.ts"
+import { copy } from "./commands/Copy.ts"
 import { doctor } from "./commands/Doctor.ts"
 import { down } from "./commands/Down.ts"
 import { events } from "./commands/Events.ts"
 import { exec } from "./commands/Exec.ts"
+import { expose, unexpose } from "./commands/Expose.ts"
 import { instance } from "./commands/Instance.ts"
 import { images } from "./commands/Image.ts"
+import { keepalive } from "./commands/Keepalive.ts"
 import { logs } from "./commands/Logs.ts"
 import { mcp } from "./commands/Mcp.ts"
+import { network } from "./commands/Network.ts"
 import { rootfs } from "./commands/Rootfs.ts"
 import { run } from "./commands/Run.ts"
 import { secret } from "./commands/Secret.ts"
 import { status } from "./commands/Status.ts"
 import { up } from "./commands/Up.ts"
 import { why } from "./commands/Why.ts"
+import { workspace } from "./commands/Workspace.ts"
 import { UsageError } from "./Errors.ts"
 
 export const aegis = Command.make("aegis").pipe(
@@ -33,15 +40,23 @@ export const aegis = Command.make("aegis").pipe(
     down,
     status,
     doctor,
+    bugReportCommand,
     run,
     instance,
     exec,
+    attach,
+    copy,
+    expose,
+    unexpose,
+    keepalive,
     logs,
     events,
     why,
     audit,
     images,
     secret,
+    network,
+    workspace,
     rootfs,
     mcp
   ])

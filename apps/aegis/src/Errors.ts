@@ -161,3 +161,6 @@ export class JournalChanged extends Data.TaggedError("JournalChanged")<{
     return "compare it with a copy; what stands before that event can be trusted, the rest cannot"
   }
 }
+
+/** Files could not be copied; what was copied before stays. */
+export class CopyFailed extends Data.TaggedError("CopyFailed")<{ readonly message: string; readonly remedy: string }> {}

@@ -9,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { withDetachKeys } from "./DetachKeys.ts"
 import { type GuestLost, type InputFailed, Interrupted } from "./Errors.ts"
 import { type EndingSignal, signalNumber } from "./ExitCode.ts"
 import { exitCodeOfEnd, lost } from "./GuestEnd.ts"
@@ -25,7 +26,10 @@ export interface ExecSession<E> {
   readonly joined: boolean
 }
 
-/** The exit code for the command's end. Signals go to the command, or end our part of one that was joined. */
+/**
+ * The exit code for the command's end. Signals go to the command, or end our part of one that was joined; a terminal's keys go to the
+ * command, and Ctrl+P Ctrl+Q leave one that was joined: 0, since nothing has failed.
+ */
 export const execSession = <E>({
   events,
   interactive,
@@ -41,6 +45,7 @@ export const execSession = <E>({
     const signals = yield* Signals
     const terminal = yield* Terminal
     const id = yield* Deferred.make<ExecId>()
+    const left = yield* Deferred.make<void>()
     const scope = yield* Effect.scope
     let reason = Option.none<ExecEnded["reason"]>()
 
@@ -67,7 +72,9 @@ export const execSession = <E>({
             yield* Deferred.succeed(id, execId)
             if (tty) yield* Effect.provideService(joinTerminals(execId), Scope.Scope, scope)
             if (interactive && event.interactive) {
-              yield* feed((bytes, end) => aegis.writeExec(execId, bytes, end))
+              const write: InputWriter = (bytes, end) => aegis.writeExec(execId, bytes, end)
+              const leave = Deferred.succeed(left, undefined)
+              yield* feed(joined && tty && terminal.isInput ? withDetachKeys(write, leave) : write)
             }
           })
         case "ExecEnded":
@@ -87,11 +94,17 @@ export const execSession = <E>({
       })
 
     const following = yield* Effect.forkScoped(followGuest({ events, onEvent }))
-    const first = yield* Effect.raceFirst(
-      Effect.as(Fiber.await(following), Option.none()),
-      Effect.map(signals.first, Option.some)
-    )
-    if (Option.isSome(first)) yield* onSignal(first.value)
+    const first = yield* Effect.raceAll([
+      Effect.as(Fiber.await(following), "ended" as const),
+      Effect.as(Deferred.await(left), "left" as const),
+      signals.first
+    ])
+    if (first === "left") {
+      // Our terminal is not as it was yet: it takes no line feed for the beginning of a line.
+      yield* stdio.note(`\r\nleft running: aegis exec -i --attach ${yield* Deferred.await(id)}\r\n`)
+      return 0
+    }
+    if (first !== "ended") yield* onSignal(first)
     yield* Fiber.join(following)
     return yield* Option.match(reason, {
       onNone: () => lost("the daemon stopped telling about the command", "aegis status shows whether it runs"),

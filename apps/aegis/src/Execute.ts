@@ -1,7 +1,7 @@
 /**
  * Composition: a checked command line becomes a running command, and its end an exit code.
  */
-import { AegisHome } from "@aegis/client"
+import { AegisHome, asCommandLine } from "@aegis/client"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -25,6 +25,7 @@ const home = AegisHome.layer.pipe(
 
 const perform = (line: Command) =>
   Effect.flatMap(parse(line.words), aegis.handler).pipe(
+    asCommandLine,
     Effect.provideService(GuestCommand, line.guestCommand),
     Effect.provide(home)
   )

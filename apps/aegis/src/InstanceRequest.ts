@@ -6,15 +6,12 @@ import {
   Environment,
   Exposures,
   Handle,
-  HostWorkspace,
   InstanceSpec,
   maxCommandBytes,
   MemoryMib,
-  NamedWorkspace,
   SecretRequestText,
   VcpuCount,
-  WorkspaceName,
-  type WorkspaceRequest
+  workspaceTextIn
 } from "@aegis/domain"
 import { SpokenDuration, SpokenExposure } from "@aegis/contract"
 import * as Options from "@effect/cli/Options"
@@ -22,10 +19,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as path from "node:path"
 import { UsageError } from "./Errors.ts"
 import { flagValue } from "./FlagValue.ts"
 import { imageText } from "./LocalImage.ts"
+import { type NetworkFlags, networkFlags, networkLogFlag, networkPolicy } from "./NetworkFlags.ts"
 import { textOption, textOptions } from "./Verbatim.ts"
 
 /** The flags that describe an instance. */
@@ -36,13 +33,15 @@ export const instanceFlags = {
   secret: textOptions("secret"),
   expose: textOptions("expose"),
   workspace: Options.optional(textOption("workspace")),
+  ...networkFlags,
+  ...networkLogFlag,
   memory: Options.optional(textOption("memory")),
   cpus: Options.optional(textOption("cpus")),
   idlePause: Options.optional(textOption("idle-pause")),
   idleStop: Options.optional(textOption("idle-stop"))
 }
 
-export interface InstanceFlags {
+export interface InstanceFlags extends NetworkFlags {
   readonly name: Option.Option<string>
   readonly image: Option.Option<string>
   readonly env: ReadonlyArray<string>
@@ -78,12 +77,14 @@ export const instanceRequest = (
     const vcpus = yield* whenGiven(flags.cpus, (text) => wholeNumber(VcpuCount, "--cpus", text))
     const idlePauseSeconds = yield* whenGiven(flags.idlePause, (text) => idleSeconds("--idle-pause", text))
     const idleStopSeconds = yield* whenGiven(flags.idleStop, (text) => idleSeconds("--idle-stop", text))
-    const workspace = yield* whenGiven(flags.workspace, (text) => workspaceRequest(text, cwd))
+    const network = yield* networkPolicy(flags)
+    const workspace = yield* whenGiven(flags.workspace, (text) => decode(workspaceTextIn(cwd), "--workspace", text))
     return new InstanceSpec({
       command,
       env,
       secrets,
       exposes,
+      network,
       interactive: flags.interactive ?? false,
       ...(handle === undefined ? {} : { handle }),
       ...(image === undefined ? {} : { image }),
@@ -149,21 +150,3 @@ const idleSeconds = (flag: string, text: string): Effect.Effect<number, UsageErr
     flagValue(SpokenDuration, flag, text === "0" ? "0s" : text, `${flag} 90s, or ${flag} 0 for never`),
     Duration.toSeconds
   )
-
-/** No `/` and no leading `.`: a name; anything else is a path (S-074). A trailing `:ro` forbids the guest to write. */
-const workspaceRequest = (text: string, cwd: string | undefined): Effect.Effect<WorkspaceRequest, UsageError> =>
-  Effect.gen(function* () {
-    const readOnly = text.endsWith(":ro")
-    const target = readOnly ? text.slice(0, -":ro".length) : text
-    if (!target.includes("/") && !target.startsWith(".")) {
-      return new NamedWorkspace({ name: yield* decode(WorkspaceName, "--workspace", target), readOnly })
-    }
-    if (cwd === undefined && !path.isAbsolute(target)) {
-      return yield* new UsageError({
-        message: `invalid --workspace: ${target} is relative to a working directory that no longer exists`,
-        remedy: "give an absolute path, or change to a directory that exists"
-      })
-    }
-    const resolved = path.resolve(cwd ?? "/", target)
-    return yield* decode(HostWorkspace, "--workspace", { _tag: "HostPath", path: resolved, readOnly })
-  })

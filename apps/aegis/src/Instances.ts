@@ -2,10 +2,19 @@
  * How instances are shown: as a table, in full, and as JSON with the field names of the REST API.
  */
 import { RestInstance, restInstance, restTime } from "@aegis/contract"
-import { type EndReason, type Instance, type PortBinding, secretRequestText } from "@aegis/domain"
+import {
+  type EndReason,
+  type Instance,
+  type Keepalive,
+  networkPolicyText,
+  type NetworkTraffic,
+  type PortBinding,
+  secretRequestText
+} from "@aegis/domain"
 import * as Match from "effect/Match"
 import * as Schema from "effect/Schema"
 import { escapeLine } from "./Escape.ts"
+import { formatBytes } from "./ImageText.ts"
 
 /** Four columns, 30, 15, 10 and 20 wide (S-094, S-095), or `No instances` (S-099). */
 export const instanceTable = (instances: ReadonlyArray<Instance>): string => {
@@ -38,17 +47,31 @@ export const instanceDetails = (instance: Instance): string => {
     line("Ports", exposed ? instance.endpoints.map(({ guest }) => guest).join(", ") : undefined),
     exposed ? `Endpoints:\n${instance.endpoints.map(endpointLine).join("")}` : "",
     line("Connections", exposed || instance.connections > 0 ? String(instance.connections) : undefined),
+    line("Keepalive", instance.keepalive === undefined ? undefined : keepaliveText(instance.keepalive)),
     line("Created", restTime(instance.createdAt)),
     line("Last Active", restTime(instance.lastActiveAt)),
     line("Secrets", instance.secrets?.map(secretRequestText).join(", ")),
+    line("Network", instance.network === undefined ? undefined : networkPolicyText(instance.network)),
+    line("Traffic", instance.traffic === undefined ? undefined : trafficText(instance.traffic)),
     line("Memory", `${instance.memoryMib} MiB`),
     line("CPUs", String(instance.vcpus)),
     line("Workspace", instance.workspace),
+    line("Shared with", instance.sharesWorkspaceWith?.join(", ")),
     line("Started", instance.startedAt === undefined ? undefined : restTime(instance.startedAt)),
     line("Stopped At", instance.stoppedAt === undefined ? undefined : restTime(instance.stoppedAt)),
     line("Ended", instance.ended === undefined ? undefined : describeEnd(instance.ended))
   ].join("")
 }
+
+const trafficText = (traffic: NetworkTraffic): string =>
+  [
+    `sent ${formatBytes(traffic.sentBytes)} in ${traffic.sentPackets} ${traffic.sentPackets === 1 ? "packet" : "packets"}`,
+    `received ${formatBytes(traffic.receivedBytes)} in ${traffic.receivedPackets}`,
+    `${traffic.allowed} flows allowed, ${traffic.refused} refused`
+  ].join("; ")
+
+const keepaliveText = ({ reason, until }: Keepalive) =>
+  `until ${restTime(until)}${reason === undefined ? "" : `: ${reason}`}`
 
 /** S-105. */
 const endpointLine = ({ guest, host, protocol }: PortBinding) => `  :${guest} → :${host} (${protocol})\n`

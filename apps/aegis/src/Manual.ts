@@ -12,16 +12,22 @@ import {
   jsonLines,
   target
 } from "./ManualEntry.ts"
+import { copyCommands } from "./ManualCopy.ts"
 import { execCommands } from "./ManualExec.ts"
 import { imageCommands } from "./ManualImage.ts"
 import { instanceCommands } from "./ManualInstance.ts"
 import { mcpCommands } from "./ManualMcp.ts"
+import { networkCommands } from "./ManualNetwork.ts"
+import { routerCommands } from "./ManualRouter.ts"
 import { secretCommands } from "./ManualSecret.ts"
+import { workspaceCommands } from "./ManualWorkspace.ts"
 
 export const groups: ReadonlyArray<GroupManual> = [
   { name: "instance", summary: "Start, show, stop and delete instances" },
   { name: "image", summary: "Pull, show and remove images" },
   { name: "secret", summary: "Keep values that guests are given by name" },
+  { name: "network", summary: "Show and change what guests' networks let through" },
+  { name: "workspace", summary: "Show and remove the directories that guests are given by name" },
   { name: "rootfs", summary: "Show and choose the base root file system" },
   { name: "mcp", summary: "Let agents use this machine's sandboxes" },
   { name: "audit", summary: "Check the journal of what happened" }
@@ -65,6 +71,16 @@ export const commands: ReadonlyArray<CommandManual> = [
     examples: ["aegis doctor"]
   },
   {
+    path: ["bug-report"],
+    summary: "Write a file to send with a report of a bug",
+    positionals: ["[FILE]"],
+    guestCommand: false,
+    flags: [],
+    details:
+      "Writes aegis-bug-report-TIME.tar.gz here, or FILE: the machine, the daemon and its log, instances and events by their kind.\nNo command, no variable's value, no secret and nothing that a guest has printed is in it.",
+    examples: ["aegis bug-report", "aegis bug-report /tmp/report.tar.gz"]
+  },
+  {
     path: ["run"],
     summary: "Run a command in a microVM of its own",
     positionals: [],
@@ -85,8 +101,12 @@ export const commands: ReadonlyArray<CommandManual> = [
   },
   ...instanceCommands,
   ...execCommands,
+  ...copyCommands,
+  ...routerCommands,
   ...imageCommands,
   ...secretCommands,
+  ...networkCommands,
+  ...workspaceCommands,
   {
     path: ["events"],
     summary: "Show what happened, and who asked for it",

@@ -44,6 +44,34 @@ export const json: FlagManual = { name: "--json", about: "Print one JSON documen
 
 export const jsonLines: FlagManual = { name: "--json", about: "Print one JSON document per line" }
 
+/** What a guest's network lets through. */
+export const networkFlags: ReadonlyArray<FlagManual> = [
+  {
+    name: "--network",
+    value: "PROFILE",
+    about: "What the guest reaches: public (default), the internet alone; none; all, the host included"
+  },
+  {
+    name: "--allow",
+    value: "HOST[:PORT]",
+    repeats: true,
+    about: "Let it reach a host as well: a name, *.DOMAIN, ADDRESS or ADDRESS/BITS"
+  },
+  { name: "--deny", value: "HOST[:PORT]", repeats: true, about: "Keep it from a host, whatever else allows it" },
+  {
+    name: "--allow-host",
+    value: "PORT",
+    repeats: true,
+    about: "Let it reach a port of this machine's loopback, at host.aegis.internal"
+  }
+]
+
+/** What those take besides that give an instance its policy. */
+export const networkLogFlag: FlagManual = {
+  name: "--network-log",
+  about: "Write down each connection that is let through, at its end; aegis network log shows them"
+}
+
 /** What both `run` and `instance start` take to describe an instance. */
 export const instanceFlags: ReadonlyArray<FlagManual> = [
   { name: "--name", value: "NAME", about: "Handle of the instance" },
@@ -70,6 +98,8 @@ export const instanceFlags: ReadonlyArray<FlagManual> = [
     value: "NAME_OR_PATH[:ro]",
     about: "Share a named workspace, or a directory, as /workspace; it is kept"
   },
+  ...networkFlags,
+  networkLogFlag,
   { name: "--memory", value: "MIB", about: "Memory of the guest (default 512)" },
   {
     name: "--idle-pause",

@@ -1,5 +1,5 @@
 /**
- * The manual of `aegis exec`.
+ * The manual of `aegis exec` and `aegis attach`.
  */
 import { type CommandManual, target } from "./ManualEntry.ts"
 
@@ -30,7 +30,7 @@ export const execCommands: ReadonlyArray<CommandManual> = [
       { name: "--json", excludes: ["--attach"], about: "With --detach: print one JSON document" }
     ],
     details:
-      "An instance that is paused is resumed, one that starts is waited for; one that is stopped is an error. The exit code is\nthat of the command; 128 + N when signal N ended it; 127 when it was not found, 126 when it could not be run, 125 when\naegis itself failed. Signals such as Ctrl+C go to the command; a second one ends aegis, and the command with it.\n\nWhat a command writes that was left running is kept in the instance's log: aegis logs HANDLE_OR_ID --exec ID. --attach\nshows what nobody has read yet, and goes on from there; Ctrl+C leaves it running again. One with a terminal waits when\n1 MiB of what it shows is unread, and is not in the log.",
+      "An instance that is paused is resumed, one that starts is waited for; one that is stopped is an error. The exit code is\nthat of the command; 128 + N when signal N ended it; 127 when it was not found, 126 when it could not be run, 125 when\naegis itself failed. Signals such as Ctrl+C go to the command; a second one ends aegis, and the command with it.\n\nWhat a command writes that was left running is kept in the instance's log: aegis logs HANDLE_OR_ID --exec ID. --attach\nshows what nobody has read yet, and goes on from there; Ctrl+C leaves it running again, and so do Ctrl+P Ctrl+Q in a\nterminal, which gets every other key. One with a terminal waits when 1 MiB of what it shows is unread, and is not in the\nlog.",
     examples: [
       "aegis exec web -- echo hello",
       "aegis exec -it web -- sh",
@@ -38,5 +38,23 @@ export const execCommands: ReadonlyArray<CommandManual> = [
       "aegis exec --detach web -- python3 job.py",
       "aegis exec --attach exec-0123456789abcdef"
     ]
+  },
+  {
+    path: ["attach"],
+    summary: "Join what an instance's command says, until it ends",
+    positionals: [target],
+    guestCommand: false,
+    guestExitCode: true,
+    flags: [
+      {
+        name: "--interactive",
+        short: "-i",
+        about: "Pass standard input to the command, of an instance started with -i"
+      },
+      { name: "--tail", value: "N", about: "How many lines to begin with that it has written already (default 10)" }
+    ],
+    details:
+      "Shows what the instance's own command writes, its standard error on standard error, and ends with its exit code; 128 + N\nwhen signal N ended it; 143 when somebody stopped or deleted the instance, or it was stopped for being idle; 125 when\nits machine died, or when aegis itself failed. Ctrl+C leaves, with 130; the command goes on. Any number may have\njoined at once. A line without its end is shown after a second.\n\nWith -i the end of standard input is the end of the command's, once and for all. An instance's command has no terminal:\naegis exec -it gives one to a command beside it.",
+    examples: ["aegis attach web", "aegis attach --tail 0 web", "echo reload | aegis attach -i web"]
   }
 ]

@@ -9,7 +9,11 @@ export const instanceCommands: ReadonlyArray<CommandManual> = [
     summary: "Start a new instance, or a stopped one again",
     positionals: [],
     guestCommand: "--name",
-    flags: [...instanceFlags, json],
+    flags: [
+      ...instanceFlags,
+      { name: "--interactive", short: "-i", about: "Keep the command's standard input open, for aegis attach -i" },
+      json
+    ],
     details: `Starts a guest that outlives this command, and says so before it has booted. Where the name is that of a stopped\ninstance, that one is started again from its own configuration; one that is not stopped is left alone, which is an error.\n\n${imageSources}`,
     examples: [
       "aegis instance start --name web --workspace myapp -- python3 -m http.server 80",

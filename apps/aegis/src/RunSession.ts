@@ -98,6 +98,6 @@ const outcome = (reason: Option.Option<EndReason>): Effect.Effect<number, GuestL
     return lost("the daemon stopped telling about the guest", "aegis status shows whether it runs")
   }
   return reason.value._tag === "Stopped"
-    ? lost("the instance was deleted while its command ran", "aegis instance list shows what there is")
+    ? lost("the instance was stopped while its command ran", "aegis events --since 1m shows by whom, and why")
     : exitCodeOfEnd(reason.value)
 }

@@ -1,9 +1,12 @@
 /**
  * The CLI as a process, bundled as it is shipped, against a daemon that acts out what guests do.
  */
+import { rpcPath } from "@aegis/contract"
+import { version } from "@aegis/domain"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
+import * as http from "node:http"
 import * as path from "node:path"
 import { buildProgram, until } from "./scripted/Program.ts"
 
@@ -46,6 +49,26 @@ describe("without a daemon", () => {
     assert.strictEqual(down.stdout.toString(), "aegisd is not running (invalid pid file)\n")
     writeFileSync(path.join(stale, "data/aegisd.pid"), "4194999")
     assert.strictEqual((await aegis(["down"], { home: stale })).stdout.toString(), "aegisd is not running\n")
+  })
+
+  it("T-284 one of another version is told from none, and is not spoken to", async () => {
+    const other = newHome()
+    mkdirSync(path.join(other, "data"))
+    writeFileSync(path.join(other, "data/aegisd.pid"), `${process.pid}`)
+    const asked: Array<string> = []
+    const server = http.createServer((_, answer) => answer.writeHead(404).end())
+    server.on("upgrade", (request, socket) => {
+      asked.push(request.url ?? "")
+      socket.end("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+    })
+    await new Promise<void>((resolve) => server.listen(path.join(other, "aegisd.sock"), resolve))
+    const ran = await aegis(["instance", "list"], { home: other })
+    server.close()
+    assert.deepStrictEqual([ran.code, asked], [1, [rpcPath]])
+    assert.strictEqual(
+      ran.stderr,
+      `error: the aegisd that runs is not of version ${version}, as this program is\n  try: aegis down && aegis up starts this version's\n`
+    )
   })
 
   it("T-1 D-21 misuse is 2 and T-14 bytes that are not UTF-8 are refused", async () => {
@@ -284,7 +307,7 @@ describe("run", () => {
     assert.strictEqual(deleted.stdout.toString(), "Instance web deleted\n")
     const ran = await done
     assert.strictEqual(ran.code, 125)
-    assert.include(ran.stderr, "was deleted while its command ran")
+    assert.include(ran.stderr, "was stopped while its command ran")
     const unknown = await aegis(["instance", "info", "web"], { home })
     assert.deepStrictEqual([unknown.code, unknown.stderr.split("\n")[0]], [1, 'error: instance "web" not found'])
   }, 30_000)

@@ -23,7 +23,20 @@ describe("parse", () => {
       const value = yield* parsed(
         ...["run", "--name", "web", "--image", "alpine:3.21", "--env", "A=1", "--env", "B=x=y", "--workspace", "./app"],
         ...["--secret", "KEY", "--secret=*", "--memory", "1024", "--cpus", "2"],
-        ...["--expose", "80", "--expose=8080:tcp", "--idle-pause", "60s", "--idle-stop", "0", "-i", "--", "echo"]
+        ...["--expose", "80", "--expose=8080:tcp", "--idle-pause", "60s", "--idle-stop", "0"],
+        ...[
+          "--network",
+          "none",
+          "--allow",
+          "a.b:443",
+          "--deny=c.d",
+          "--allow-host",
+          "8080",
+          "--network-log",
+          "-i",
+          "--",
+          "echo"
+        ]
       )
       const some = (text: string) => JSON.parse(JSON.stringify(Option.some(text))) as unknown
       assert.deepNestedInclude(value as object, {
@@ -38,6 +51,11 @@ describe("parse", () => {
           expose: ["80", "8080:tcp"],
           idlePause: some("60s"),
           idleStop: some("0"),
+          network: some("none"),
+          allow: ["a.b:443"],
+          deny: ["c.d"],
+          allowHost: ["8080"],
+          networkLog: true,
           interactive: true
         }
       })

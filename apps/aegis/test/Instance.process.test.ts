@@ -91,6 +91,46 @@ describe("instances", () => {
     assert.strictEqual(ran.stderr, 'error: instance "frozen" is paused\n  try: aegis instance resume frozen\n')
   })
 
+  it("S-070 expose reads a port as --expose does, and unexpose the guest's alone", async () => {
+    await create("--name", "ports", "--", "sleep")
+    for (const [argv, error] of [
+      [["expose", "ports"], "error: aegis expose needs PORT[:PROTO]\n  try: aegis expose "],
+      [["expose", "ports", "80/udp"], "error: invalid port: 80/udp (udp cannot be exposed"],
+      [["expose", "ports", "0"], "error: invalid port: 0 (a port is PORT[:PROTO]"],
+      [["unexpose", "ports", "80/tcp"], "error: invalid port: 80/tcp (a port is a whole number from 1 to 65535)"]
+    ] as const) {
+      const ran = await aegis(argv, { home })
+      assert.strictEqual(ran.code, 2)
+      assert.include(ran.stderr, error)
+    }
+    const refused = await aegis(["unexpose", "ports", "80"], { home })
+    assert.strictEqual(refused.code, 1)
+    assert.match(
+      refused.stderr,
+      /^error: port 80 of instance "ports" is not exposed\n {2}try: aegis instance info ports/
+    )
+  })
+
+  it("U-057 keepalive takes a time of at most a day, and a reason of one line or more", async () => {
+    await create("--name", "kept", "--", "sleep")
+    assert.strictEqual(
+      await text("keepalive", "kept", "--for", "0", "--reason", "over"),
+      "Instance kept may idle again\n"
+    )
+    for (const [argv, error] of [
+      [["kept"], "error: --for TIME is missing\n  try: --for 10m"],
+      [["kept", "--for", "soon"], "error: invalid --for: soon (a duration is a whole number"],
+      [["kept", "--for", "25h"], "error: invalid --for: 25h: a keepalive is of 0 to 86400 seconds (24h)"],
+      [["kept", "--for", "1m", "--reason", "x".repeat(201)], "(the reason has at most 200 characters)"]
+    ] as const) {
+      const ran = await aegis(["keepalive", ...argv], { home })
+      assert.strictEqual(ran.code, 2)
+      assert.include(ran.stderr, error)
+    }
+    const ghost = await aegis(["keepalive", "ghost", "--for", "1m"], { home })
+    assert.deepStrictEqual([ghost.code, ghost.stderr.split("\n")[0]], [1, 'error: instance "ghost" not found'])
+  })
+
   it("S-086 D-01 S-087 a stopped one is started again under its id, in one line", async () => {
     const id = (await create("--name", "again", "--", "exit", "0")).stdout.toString().slice(18).split("\n")[0]
     await inState("again", "stopped")

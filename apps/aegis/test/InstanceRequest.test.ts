@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { networkPolicyText } from "@aegis/domain"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type InstanceFlags, instanceRequest } from "../src/InstanceRequest.ts"
@@ -9,6 +10,10 @@ const none: InstanceFlags = {
   env: [],
   expose: [],
   workspace: Option.none(),
+  network: Option.none(),
+  allow: [],
+  deny: [],
+  allowHost: [],
   memory: Option.none(),
   cpus: Option.none(),
   idlePause: Option.none(),
@@ -106,7 +111,7 @@ describe("instanceRequest", () => {
         assert.deepStrictEqual({ ...workspace } as object, { _tag: "HostPath", path, readOnly: false })
       }
       const gone = yield* Effect.flip(instanceRequest({ ...none, workspace: Option.some("./x") }, ["true"], undefined))
-      assert.include(gone.message, "no longer exists")
+      assert.include(gone.message, "nor an absolute path")
     })
   )
 
@@ -149,6 +154,28 @@ describe("instanceRequest", () => {
   it.effect("an empty first word is refused", () =>
     Effect.gen(function* () {
       assert.include(yield* refusal({}, [""]), "first word is empty")
+    })
+  )
+
+  it.effect("the network's flags become its policy, and say what is wrong with them", () =>
+    Effect.gen(function* () {
+      const { network } = yield* request({
+        network: Option.some("none"),
+        allow: ["Example.com:443", "10.0.0.0/8"],
+        deny: ["10.1.2.3"],
+        allowHost: ["8080"]
+      })
+      assert.strictEqual(
+        networkPolicyText(network),
+        "none --allow example.com:443 --allow 10.0.0.0/8 --deny 10.1.2.3 --allow-host 8080"
+      )
+      assert.strictEqual(networkPolicyText((yield* request({})).network), "public")
+      assert.strictEqual(networkPolicyText((yield* request({ networkLog: true })).network), "public --network-log")
+      assert.include(yield* refusal({ network: Option.some("private") }), "invalid --network: private (it is public")
+      assert.include(yield* refusal({ allow: ["127.1"] }), "invalid --allow: 127.1 (a rule is HOST")
+      assert.include(yield* refusal({ deny: ["10.0.0.1/8"] }), "invalid --deny: 10.0.0.1/8")
+      assert.include(yield* refusal({ allowHost: ["0"] }), "invalid --allow-host: 0 (a port is a whole number")
+      assert.include(yield* refusal({ allow: Array.from({ length: 257 }, () => "a.b") }), "at most 256")
     })
   )
 })

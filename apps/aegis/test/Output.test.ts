@@ -156,9 +156,19 @@ describe("instances", () => {
     )
     assert.include(full, "Image:       alpine:3.21\n")
     assert.include(full, "Ended:       the machine died: ended by SIGKILL\n")
+    const traffic = { sentBytes: 90, sentPackets: 1, receivedBytes: 5_243_000, receivedPackets: 80 }
+    assert.include(
+      instanceDetails(instance({ traffic: { ...traffic, allowed: 2, refused: 3 } })),
+      "Traffic:     sent 90 B in 1 packet; received 5.2 MB in 80; 2 flows allowed, 3 refused\n"
+    )
     assert.deepStrictEqual(labels(instanceDetails(instance({}))), [
       ...["ID:", "State:", "Command:", "Created:", "Last Active:", "Memory:", "CPUs:"]
     ])
+  })
+
+  it("U-057 info says until when it is kept from idling, and why", () => {
+    const keepalive = { until: "2026-02-19T11:00:00.9Z", reason: "a\nbuild" }
+    assert.include(instanceDetails(instance({ keepalive })), "Keepalive:   until 2026-02-19T11:00:00Z: a\\nbuild\n")
   })
 
   it("T-19 a command with line breaks stays in its line", () => {

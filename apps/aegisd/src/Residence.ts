@@ -1,7 +1,8 @@
 /**
  * One daemon per home: the lock and the pid file.
  */
-import { AegisPaths, AtomicFile, CoreDumps, Directories, Lock } from "@aegis/host"
+import { AegisPaths, AtomicFile, CoreDumps } from "@aegis/host"
+import { takeHome } from "@aegis/runtime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as fs from "node:fs/promises"
@@ -13,8 +14,7 @@ import * as fs from "node:fs/promises"
 export const residence = Layer.scopedDiscard(
   Effect.gen(function* () {
     const paths = yield* AegisPaths
-    yield* Effect.forEach([paths.home, paths.data, paths.workspaces, paths.run], Directories.ensurePrivate)
-    yield* Lock.acquire(paths.lockFile)
+    yield* takeHome
     yield* CoreDumps.forbid
     yield* Effect.addFinalizer(() => removePidFile)
     yield* AtomicFile.write(paths.pidFile, Buffer.from(`${process.pid}\n`), 0o600)

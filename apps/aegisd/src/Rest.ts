@@ -2,11 +2,13 @@
  * The REST routes, each answered by the same services as the RPCs.
  */
 import {
+  networkPolicyOf,
   RestApi,
   type RestCreate,
   RestErrorBody,
   RestEvent,
   restEvent,
+  type RestExposure,
   RestInstance,
   restInstance,
   restSecret,
@@ -14,25 +16,25 @@ import {
 } from "@aegis/contract"
 import {
   ByRest,
+  Exposure,
   Exposures,
   Handle,
-  HostWorkspace,
   InstanceId,
   InstanceSpec,
   InvalidArgument,
   type JournalEvent,
-  NamedWorkspace,
+  KeepaliveRequest,
   NewSecret,
   NotFound,
   parseImageSource,
+  routerAddress,
   SecretName,
   type StartOutcome,
-  TemporaryWorkspace,
-  version,
-  WorkspaceName
+  version
 } from "@aegis/domain"
 import { Instances } from "@aegis/instances"
 import { Router } from "@aegis/router"
+import { History, Secrets } from "@aegis/runtime"
 import { BackendChoice } from "@aegis/vm"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
@@ -44,24 +46,28 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { History } from "./History.ts"
+import { withJsonBody } from "./JsonBody.ts"
 import { errorLine, line } from "./Ndjson.ts"
+import { metrics } from "./Prometheus.ts"
 import { execs } from "./RestExec.ts"
-import { Secrets } from "./Secrets.ts"
+import { workspaces } from "./RestWorkspaces.ts"
+import { unknownRoutes } from "./UnknownRoutes.ts"
 
 const daemon = HttpApiBuilder.group(RestApi, "daemon", (handlers) =>
-  handlers.handle("status", () =>
-    Effect.gen(function* () {
-      const { chosen } = yield* Effect.flatMap(BackendChoice, (choice) => choice.verdict)
-      return new RestStatus({
-        status: "running",
-        backend: chosen?.backend ?? "none",
-        version,
-        pid: process.pid,
-        capabilities: { pause_resume: true, boot_from_disk_layers: true }
+  handlers
+    .handle("status", () =>
+      Effect.gen(function* () {
+        const { chosen } = yield* Effect.flatMap(BackendChoice, (choice) => choice.verdict)
+        return new RestStatus({
+          status: "running",
+          backend: chosen?.backend ?? "none",
+          version,
+          pid: process.pid,
+          capabilities: { pause_resume: true, boot_from_disk_layers: true }
+        })
       })
-    })
-  )
+    )
+    .handle("metrics", () => Effect.sync(metrics))
 )
 
 /** As the RPC's: time for a command to end by itself before it is killed. */
@@ -72,14 +78,13 @@ const by = (route: string) => new ByRest({ route })
 const instances = HttpApiBuilder.group(RestApi, "instances", (handlers) =>
   Effect.gen(function* () {
     const service = yield* Instances
-    const router = Option.getOrUndefined((yield* Router).address)
+    const router = routerAddress((yield* Router).state)
     return handlers
       .handle("create", ({ payload }) =>
         Effect.gen(function* () {
-          const { command, env, handle, image_ref, memory_mb, secrets, vcpus } = payload
+          const { command, env, handle, image_ref, memory_mb, secrets, vcpus, workspace } = payload
           const cause = by("POST /v1/instances")
           if (command !== undefined) {
-            const workspace = yield* workspaceOf(payload.workspace)
             const exposes = yield* exposesOf(payload.exposes)
             // Refused before anything is made; the start itself goes on when this has been answered.
             if (image_ref !== undefined) yield* parseImageSource(image_ref)
@@ -90,9 +95,10 @@ const instances = HttpApiBuilder.group(RestApi, "instances", (handlers) =>
               secrets,
               memoryMib: memory_mb,
               vcpus,
-              workspace,
               image: image_ref,
-              exposes
+              exposes,
+              ...(workspace === undefined ? {} : { workspace }),
+              ...(payload.network === undefined ? {} : { network: networkPolicyOf(payload.network) })
             }
             return yield* answer(yield* service.start(new InstanceSpec(spec), cause), router)
           }
@@ -134,6 +140,21 @@ const instances = HttpApiBuilder.group(RestApi, "instances", (handlers) =>
       .handle("resume", ({ path: { id } }) =>
         Effect.as(service.resume(id, by("POST /v1/instances/{id}/resume")), { status: "running" as const })
       )
+      .handle("keepalive", ({ path: { id }, payload }) =>
+        service
+          .keepAlive(id, new KeepaliveRequest(payload), by("POST /v1/instances/{id}/keepalive"))
+          .pipe(Effect.map((one) => restInstance(one)))
+      )
+      .handle("expose", ({ path: { id }, payload }) =>
+        service
+          .expose(id, exposureOf(payload), by("POST /v1/instances/{id}/expose"))
+          .pipe(Effect.map((one) => restInstance(one)))
+      )
+      .handle("unexpose", ({ path: { id, port } }) =>
+        service
+          .unexpose(id, port, by("DELETE /v1/instances/{id}/expose/{port}"))
+          .pipe(Effect.map((one) => restInstance(one)))
+      )
       .handle("wait", ({ path: { id } }) => Effect.map(service.wait(id), (one) => restInstance(one)))
   })
 )
@@ -151,34 +172,15 @@ const commandRequired = (because: string) =>
     remedy: "give a command to make an instance, or the handle of one that is stopped"
   })
 
+const exposureOf = ({ host_port, port, protocol }: typeof RestExposure.Type) =>
+  new Exposure({ port, protocol, ...(host_port === undefined ? {} : { hostPort: host_port }) })
+
 const exposesOf = (wanted: typeof RestCreate.Type.exposes) =>
-  Schema.decode(Exposures)(
-    wanted.map(({ host_port, port, protocol }) => ({
-      port,
-      protocol,
-      ...(host_port === undefined ? {} : { hostPort: host_port })
-    }))
-  ).pipe(
+  Schema.validate(Exposures)(wanted.map(exposureOf)).pipe(
     Effect.mapError(
       ({ message }) => new InvalidArgument({ argument: "exposes", reason: message, remedy: "name each port once" })
     )
   )
-
-const workspaceOf = (text: string | undefined) => {
-  if (text === undefined) return Effect.succeed(new TemporaryWorkspace())
-  if (text.startsWith("/")) return Effect.succeed(new HostWorkspace({ path: text, readOnly: false }))
-  return Schema.decode(WorkspaceName)(text).pipe(
-    Effect.map((name) => new NamedWorkspace({ name, readOnly: false })),
-    Effect.mapError(
-      () =>
-        new InvalidArgument({
-          argument: "workspace",
-          reason: `"${text}" is neither a workspace's name nor an absolute path`,
-          remedy: "use a name such as claw, or the absolute path of a directory"
-        })
-    )
-  )
-}
 
 const events = HttpApiBuilder.group(RestApi, "events", (handlers) =>
   Effect.gen(function* () {
@@ -235,7 +237,7 @@ const DecodeErrorBody = Schema.parseJson(
 
 /** What a schema refused gets the body every other error has (contract D-15). The HTTP API has encoded it before we see it. */
 const decodeErrors = HttpLayerRouter.middleware((handler) =>
-  Effect.flatMap(handler, (response) => {
+  Effect.flatMap(withJsonBody(handler), (response) => {
     if (response.status !== 400 || response.body._tag !== "Uint8Array") return Effect.succeed(response)
     return Schema.decode(DecodeErrorBody)(Buffer.from(response.body.body).toString("utf8")).pipe(
       Effect.flatMap(({ message }) =>
@@ -254,6 +256,7 @@ const decodeErrors = HttpLayerRouter.middleware((handler) =>
 )
 
 export const rest = HttpLayerRouter.addHttpApi(RestApi, { openapiPath: "/v1/openapi.json" }).pipe(
-  Layer.provide([daemon, instances, execs, events, secrets]),
-  Layer.provide(decodeErrors.layer)
+  Layer.provide([daemon, instances, execs, events, secrets, workspaces]),
+  Layer.provide(decodeErrors.layer),
+  Layer.merge(unknownRoutes)
 )

@@ -3,16 +3,8 @@
  * file system and ends.
  */
 import { AegisPaths } from "@aegis/host"
-import { images } from "@aegis/images"
-import { Instances } from "@aegis/instances"
-import { journalAt } from "@aegis/journal"
-import { LogStore } from "@aegis/logs"
-import { PortListeners, Router } from "@aegis/router"
-import { Vault } from "@aegis/vault"
-import { BackendChoice, VerdictCache } from "@aegis/vm"
-import * as Libkrun from "@aegis/vm-libkrun"
-import * as Qemu from "@aegis/vm-qemu"
-import { Workspaces } from "@aegis/workspaces"
+import { realServices } from "@aegis/runtime"
+import { BackendChoice } from "@aegis/vm"
 import type { Teardown } from "@effect/platform/Runtime"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -22,11 +14,8 @@ import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import { realpathSync } from "node:fs"
 import * as path from "node:path"
-import { History } from "./History.ts"
-import { reachable } from "./Reachable.ts"
 import { pidFile, residence } from "./Residence.ts"
 import { ensureRootfs } from "./RootfsCommand.ts"
-import { Secrets } from "./Secrets.ts"
 import { server } from "./Server.ts"
 
 /** `dist/`: the launcher stands in it. */
@@ -34,28 +23,13 @@ const product = path.dirname(realpathSync(process.argv[1] ?? "."))
 
 const platform = Layer.provideMerge(AegisPaths.layer(product), NodeContext.layer)
 
-/** Best first: a hypervisor under libkrun, under QEMU, and emulation, which works everywhere. */
-const backends = Layer.unwrapScoped(
-  Effect.map(Effect.all([Libkrun.make, Qemu.make("kvm"), Qemu.make("tcg")]), BackendChoice.layer)
-).pipe(Layer.provide(VerdictCache.layer))
-
 /** The probe begins with the daemon, so that the first run does not wait for it. */
 const probe = Layer.scopedDiscard(Effect.flatMap(BackendChoice, (choice) => Effect.forkScoped(choice.verdict)))
-
-const journal = Layer.unwrapEffect(Effect.map(AegisPaths, ({ journal }) => journalAt({ file: journal })))
-
-const services = Router.layer.pipe(
-  Layer.provide(reachable),
-  Layer.provideMerge(Layer.mergeAll(Instances.layer, History.layer, Secrets.layer)),
-  Layer.provideMerge(
-    Layer.mergeAll(backends, Workspaces.layer, images, LogStore.layer(), PortListeners.layer, Vault.layer, journal)
-  )
-)
 
 const daemon = pidFile.pipe(
   Layer.provideMerge(server),
   Layer.merge(probe),
-  Layer.provide(services),
+  Layer.provide(realServices),
   Layer.provide(residence)
 )
 

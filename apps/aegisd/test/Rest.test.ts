@@ -1,39 +1,19 @@
 /**
  * The REST routes over HTTP on a Unix socket, answered by the real runtime on the simulated backend.
  */
-import { Router } from "@aegis/router"
-import { BackendChoice, VerdictCache } from "@aegis/vm"
-import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Logger from "effect/Logger"
-import * as LogLevel from "effect/LogLevel"
-import { mkdtempSync } from "node:fs"
+import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { createServer, request } from "node:http"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
-import { runtime } from "../../../libs/instances/test/runtime.ts"
-import { History } from "../src/History.ts"
-import { rest } from "../src/Rest.ts"
-import { Secrets } from "../src/Secrets.ts"
+import { servedOn } from "./served.ts"
 
 const socket = path.join(mkdtempSync(path.join(tmpdir(), "aegisd-rest-")), "s")
 
 const http = createServer()
 
-const served = HttpLayerRouter.serve(
-  Layer.merge(rest, Layer.scopedDiscard(Effect.addFinalizer(() => Effect.sync(() => http.closeAllConnections())))),
-  { disableLogger: true, disableListenLog: true }
-).pipe(
-  Layer.provide(NodeHttpServer.layer(() => http, { path: socket })),
-  Layer.provide(Layer.succeed(Router, { address: Option.some("http://127.0.0.1:8099") })),
-  Layer.provide(Layer.provide(BackendChoice.layer([]), VerdictCache.layerNone)),
-  Layer.provide(Layer.provideMerge(Layer.merge(History.layer, Secrets.layer), runtime())),
-  Layer.provide(Logger.minimumLogLevel(LogLevel.Warning))
-)
+const served = servedOn(http, socket)
 
 interface Answer {
   readonly status: number
@@ -110,6 +90,37 @@ describe("REST", () => {
           assert.deepStrictEqual([bad.status, bad.body["code"]], [400, "InvalidArgument"])
           const image = yield* create({ command: ["exit", "0"], image_ref: "No/Such" })
           assert.deepStrictEqual([image.status, image.body["code"]], [400, "ImageRefInvalid"])
+        })
+    )
+
+    it.effect(
+      "S-074 T-133 T-137 a workspace is said as with --workspace: a name or an absolute path, either with :ro",
+      () =>
+        Effect.gen(function* () {
+          const directory = mkdtempSync(path.join(tmpdir(), "aegisd-rest-ws-"))
+          for (const [text, asked] of [
+            ["claw", { _tag: "Named", name: "claw", readOnly: false }],
+            ["claw:ro", { _tag: "Named", name: "claw", readOnly: true }],
+            [directory, { _tag: "HostPath", path: directory, readOnly: false }],
+            [`${directory}:ro`, { _tag: "HostPath", path: directory, readOnly: true }]
+          ] as const) {
+            const made = yield* create({ command: ["exit", "0"], workspace: text })
+            assert.strictEqual(made.status, 201, made.text)
+            const id = String(made.body["id"])
+            yield* inState(id, "stopped")
+            const { text: events } = yield* call("GET", `/v1/events?target=${id}`)
+            for (const word of Object.entries(asked)) assert.include(events, `"${word[0]}":${JSON.stringify(word[1])}`)
+          }
+          for (const text of ["", "..", "a/b", "../x:ro", ":ro", "-x", "run-inst-1"]) {
+            const refused = yield* create({ command: ["exit", "0"], workspace: text })
+            assert.deepStrictEqual([refused.status, refused.body["code"]], [400, "InvalidArgument"], text)
+          }
+          const { body } = yield* create({ command: ["exit", "0"], handle: "gone", workspace: directory })
+          yield* inState("gone", "stopped")
+          rmSync(directory, { recursive: true })
+          const again = yield* call("POST", "/v1/instances/gone/start")
+          assert.deepStrictEqual([again.status, again.body["code"]], [409, "WorkspaceGone"], again.text)
+          assert.deepStrictEqual([yield* stateOf(String(body["id"])), existsSync(directory)], ["stopped", false])
         })
     )
 
@@ -220,12 +231,97 @@ describe("REST", () => {
       })
     )
 
+    it.effect(
+      "U-057 a keepalive is given, replaced and ended; not to one that is stopped, and not for more than a day",
+      () =>
+        Effect.gen(function* () {
+          yield* create({ handle: "kept", command: ["sleep"] })
+          yield* inState("kept", "running")
+          const keep = (payload: object) => call("POST", "/v1/instances/kept/keepalive", payload)
+          const given = yield* keep({ seconds: 600, reason: "a build" })
+          assert.strictEqual(given.status, 200, given.text)
+          const { reason, until } = given.body["keepalive"] as { readonly reason: string; readonly until: string }
+          assert.strictEqual(reason, "a build")
+          assert.closeTo(Date.parse(until) - Date.now(), 600_000, 10_000)
+          assert.deepStrictEqual((yield* call("GET", "/v1/instances/kept")).body["keepalive"], { reason, until })
+          assert.notProperty((yield* keep({ seconds: 60 })).body["keepalive"], "reason")
+          for (const _ of [1, 2]) assert.notProperty((yield* keep({ seconds: 0 })).body, "keepalive")
+          const { text } = yield* call("GET", "/v1/events?target=kept")
+          assert.deepStrictEqual(
+            [...text.matchAll(/"_tag":"(Keepalive\w+)"/g)].map(([, tag]) => tag),
+            ["KeepaliveGiven", "KeepaliveGiven", "KeepaliveEnded"]
+          )
+          assert.include(text, '"route":"POST /v1/instances/{id}/keepalive"')
+          for (const payload of [
+            ...[{ seconds: 86_401 }, { seconds: -1 }, { seconds: 1.5 }, {}, { reason: "why" }],
+            ...[
+              { seconds: 1, reason: "" },
+              { seconds: 1, reason: "x".repeat(201) },
+              { seconds: 1, more: 1 }
+            ]
+          ]) {
+            const refused = yield* keep(payload)
+            assert.deepStrictEqual([refused.status, refused.body["code"]], [400, "InvalidArgument"], refused.text)
+          }
+          yield* keep({ seconds: 600 })
+          yield* call("POST", "/v1/instances/kept/stop?timeout=0")
+          assert.notProperty((yield* call("GET", "/v1/instances/kept")).body, "keepalive")
+          const stopped = yield* keep({ seconds: 60 })
+          assert.deepStrictEqual([stopped.status, stopped.body["code"]], [409, "StateConflict"])
+          assert.include(stopped.body["remedy"] as string, "aegis instance start --name kept")
+          assert.strictEqual((yield* keep({ seconds: 0 })).status, 200)
+          assert.strictEqual((yield* call("POST", "/v1/instances/ghost/keepalive", { seconds: 1 })).status, 404)
+        })
+    )
+
+    it.effect(
+      "S-070 U-071 a port is exposed and unexposed by the guest's number; what cannot be is 400, 404 or 409",
+      () =>
+        Effect.gen(function* () {
+          yield* create({ handle: "open", command: ["sleep"] })
+          const route = "/v1/instances/open/expose"
+          const made = yield* call("POST", route, { port: 80 })
+          assert.strictEqual(made.status, 200, made.text)
+          const [endpoint] = made.body["endpoints"] as ReadonlyArray<{ guest: number; host: number; protocol: string }>
+          assert.deepStrictEqual([endpoint?.guest, endpoint?.protocol], [80, "http"])
+          assert.deepStrictEqual(made.body["expose_ports"], [80])
+          assert.strictEqual((yield* call("POST", route, { port: 80, host_port: endpoint?.host })).status, 200)
+          for (const [payload, status, code] of [
+            [{ port: 80, protocol: "tcp" }, 409, "AlreadyExposed"],
+            [{ port: 81, host_port: endpoint?.host }, 409, "PortTaken"],
+            [{ port: 0 }, 400, "InvalidArgument"],
+            [{ port: 81, protocol: "udp" }, 400, "InvalidArgument"],
+            [{ port: 81, hostPort: 8080 }, 400, "InvalidArgument"],
+            [{}, 400, "InvalidArgument"]
+          ] as const) {
+            const refused = yield* call("POST", route, payload)
+            assert.deepStrictEqual([refused.status, refused.body["code"]], [status, code], refused.text)
+            assert.isNotEmpty(refused.body["remedy"])
+          }
+          for (const port of ["0", "080", "65536", "0x50", "%2080", "http"]) {
+            const refused = yield* call("DELETE", `${route}/${port}`)
+            assert.deepStrictEqual([refused.status, refused.body["code"]], [400, "InvalidArgument"], refused.text)
+          }
+          const gone = yield* call("DELETE", `${route}/80`)
+          assert.deepStrictEqual([gone.status, gone.body["endpoints"], gone.body["expose_ports"]], [200, [], []])
+          const again = yield* call("DELETE", `${route}/80`)
+          assert.deepStrictEqual([again.status, again.body["code"]], [404, "NotExposed"])
+          assert.strictEqual((yield* call("POST", "/v1/instances/ghost/expose", { port: 80 })).status, 404)
+          const { text } = yield* call("GET", "/v1/events?target=open")
+          const tags = [...text.matchAll(/"_tag":"(Port\w+)"/g)].map(([, tag]) => tag)
+          assert.deepStrictEqual(tags, ["PortExposed", "PortUnexposed"])
+          assert.include(text, '"route":"DELETE /v1/instances/{id}/expose/{port}"')
+        })
+    )
+
     it.effect("S-120 the routes are described in the OpenAPI document", () =>
       Effect.gen(function* () {
         const { body } = yield* call("GET", "/v1/openapi.json")
         assert.includeMembers(Object.keys(body["paths"] as object), [
-          ...["/v1/instances", "/v1/instances/{id}", "/v1/instances/prune", "/v1/events", "/v1/status"],
-          ...["start", "stop", "pause", "resume", "wait"].map((name) => `/v1/instances/{id}/${name}`)
+          ...["/v1/instances", "/v1/instances/{id}", "/v1/instances/prune", "/v1/events", "/v1/status", "/v1/metrics"],
+          ...["start", "stop", "pause", "resume", "wait", "keepalive", "expose", "expose/{port}"].map(
+            (name) => `/v1/instances/{id}/${name}`
+          )
         ])
       })
     )
@@ -265,7 +361,8 @@ describe("REST", () => {
           ]
           for (const [route, payload] of refusals) {
             const refused = yield* call("PUT", route, payload)
-            assert.deepStrictEqual([refused.status, refused.body["code"]], [400, "InvalidArgument"], refused.text)
+            const code = Array.isArray(payload) ? "InvalidJson" : "InvalidArgument"
+            assert.deepStrictEqual([refused.status, refused.body["code"]], [400, code], refused.text)
             assert.notInclude(refused.text, "planted")
           }
           const deleted = yield* call("DELETE", "/v1/secrets/API_KEY")
@@ -275,6 +372,38 @@ describe("REST", () => {
             assert.deepStrictEqual([unknown.status, unknown.body["code"]], [404, "SecretUnknown"])
           }
         })
+    )
+
+    it.effect("S-064 workspaces are listed with who has them, and removed only when nobody does", () =>
+      Effect.gen(function* () {
+        const made = yield* create({ command: ["sleep"], handle: "worker", workspace: "project" })
+        assert.strictEqual(made.status, 201, made.text)
+        yield* inState("worker", "running")
+        const all: ReadonlyArray<Record<string, unknown>> = JSON.parse((yield* call("GET", "/v1/workspaces")).text)
+        const project = all.find(({ name }) => name === "project")
+        const expected = {
+          entries: 0,
+          complete: true,
+          used_by: [{ id: made.body["id"], handle: "worker", state: "running" }]
+        }
+        assert.deepInclude(project, expected)
+        assert.deepInclude((yield* call("GET", "/v1/workspaces/project")).body, expected)
+        const refused = yield* call("DELETE", "/v1/workspaces/project")
+        assert.deepStrictEqual([refused.status, refused.body["code"]], [409, "WorkspaceInUse"])
+        assert.match(String(refused.body["remedy"]), /aegis instance delete worker/)
+        yield* call("DELETE", "/v1/instances/worker")
+        const removed = yield* call("DELETE", "/v1/workspaces/project")
+        assert.strictEqual(removed.status, 200, removed.text)
+        assert.deepInclude(removed.body, { name: "project", used_by: [] })
+        assert.isFalse(existsSync(String(removed.body["path"])))
+        for (const name of ["project", "a%2Fb", "..", "%2e%2e", "UPPER%00"]) {
+          for (const method of ["GET", "DELETE"]) {
+            const unknown = yield* call(method, `/v1/workspaces/${name}`)
+            assert.strictEqual(unknown.status, 404, `${method} ${name}: ${unknown.text}`)
+          }
+        }
+        assert.include((yield* call("GET", "/v1/events")).text, '"route":"DELETE /v1/workspaces/{name}"')
+      })
     )
 
     it.effect(

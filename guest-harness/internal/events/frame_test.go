@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 const fixtures = "../../testdata/protocol"
@@ -131,12 +132,12 @@ func TestExitEvent(t *testing.T) {
 		oom    bool
 		want   string
 	}{
-		{0, false, `{"type":"exit","code":0}`},
-		{255 << 8, false, `{"type":"exit","code":255}`},
-		{9, true, `{"type":"exit","signal":9,"oom":true}`},
-		{11 | 0x80, false, `{"type":"exit","signal":11}`},
+		{0, false, `{"type":"exit","code":0,"ranUs":1500}`},
+		{255 << 8, false, `{"type":"exit","code":255,"ranUs":1500}`},
+		{9, true, `{"type":"exit","signal":9,"oom":true,"ranUs":1500}`},
+		{11 | 0x80, false, `{"type":"exit","signal":11,"ranUs":1500}`},
 	} {
-		if got := string(ExitOf(c.status, c.oom).Encode()); got != c.want {
+		if got := string(ExitOf(c.status, c.oom, 1500*time.Microsecond).Encode()); got != c.want {
 			t.Errorf("%s, not %s", got, c.want)
 		}
 	}

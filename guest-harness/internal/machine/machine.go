@@ -11,7 +11,7 @@ import (
 // Guest is the virtual machine that this process is PID 1 of.
 type Guest struct{}
 
-// Prepare sets the machine up as the boot message says: clock, randomness, name, loopback, file systems.
+// Prepare sets the machine up as the boot message says: clock, randomness, name, loopback, network, file systems.
 func (Guest) Prepare(boot *wire.Boot) *wire.Failure {
 	if err := setClock(boot.Clock); err != nil {
 		return wire.Failf(wire.Internal, "the clock: %s", err)
@@ -24,6 +24,11 @@ func (Guest) Prepare(boot *wire.Boot) *wire.Failure {
 	}
 	if err := raiseLoopback(); err != nil {
 		return wire.Failf(wire.Internal, "the loopback: %s", err)
+	}
+	if boot.Network != nil {
+		if err := raiseNetwork(boot.Network); err != nil {
+			return wire.Failf(wire.Internal, "the network: %s", errnoText(err))
+		}
 	}
 	return enterImage(boot)
 }

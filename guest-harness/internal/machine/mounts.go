@@ -12,7 +12,8 @@ import (
 
 const (
 	// staging is a directory of the harness's own root. Under it: image, the root disk; points, directories that the
-	// image lacks; root, the two laid over each other; var-upper and var-work, what the command writes to /var.
+	// image lacks; over, files in place of the image's; root, these laid over each other; var-upper and var-work, what the
+	// command writes to /var.
 	staging = "/newroot"
 	// deviceWait bounds the wait for the root disk, which the kernel may still be looking at.
 	deviceWait = 2 * time.Second
@@ -27,7 +28,7 @@ func enterImage(boot *wire.Boot) *wire.Failure {
 	if err := unix.Mount("staging", staging, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"); err != nil {
 		return mountFailure("tmpfs", strings.TrimPrefix(staging, "/"), err)
 	}
-	for _, name := range []string{"image", "points", "root", "var-upper", "var-work"} {
+	for _, name := range []string{"image", "points", "over", "root", "var-upper", "var-work"} {
 		if err := os.Mkdir(staging+"/"+name, 0o755); err != nil {
 			return wire.Failf(wire.Mount, "%v", err)
 		}
@@ -35,7 +36,8 @@ func enterImage(boot *wire.Boot) *wire.Failure {
 	if err := mountDisk(boot.RootDevice); err != nil {
 		return wire.Failf(wire.Mount, "ext4 of %s on /: %s", boot.RootDevice, errnoText(err))
 	}
-	rootPath, failure := completeRoot()
+	names := boot.Network != nil && len(boot.Network.Nameservers) > 0
+	rootPath, failure := completeRoot(&names)
 	if failure != nil {
 		return failure
 	}
@@ -46,6 +48,11 @@ func enterImage(boot *wire.Boot) *wire.Failure {
 	defer unix.Close(root)
 	if failure := mountAll(root, boot.Workspace); failure != nil {
 		return failure
+	}
+	if names {
+		if failure := mountResolver(root, boot.Network.Nameservers); failure != nil {
+			return failure
+		}
 	}
 	return pivot(root)
 }
@@ -61,8 +68,9 @@ func mountDisk(device string) error {
 }
 
 // completeRoot gives the path of a root that has every mount point: the image itself if it has, else a read-only
-// overlay of the image over the directories that it lacks.
-func completeRoot() (string, *wire.Failure) {
+// overlay of the image over the directories that it lacks. names says whether /etc/resolv.conf is one of them; it is taken back for an image
+// that has no place for it.
+func completeRoot(names *bool) (string, *wire.Failure) {
 	image, err := unix.Open(staging+"/image", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", wire.Failf(wire.Mount, "/: %s", errnoText(err))
@@ -83,10 +91,22 @@ func completeRoot() (string, *wire.Failure) {
 			return "", targetFailure(point, err)
 		}
 	}
-	if complete {
+	over := ""
+	if *names {
+		switch findResolver(image) {
+		case resolverToAdd:
+			if failure := addResolver(image, staging+"/over"); failure != nil {
+				return "", failure
+			}
+			over = staging + "/over:"
+		case resolverNowhere:
+			*names = false
+		}
+	}
+	if complete && over == "" {
 		return staging + "/image", nil
 	}
-	layers := "lowerdir=" + staging + "/image:" + staging + "/points"
+	layers := "lowerdir=" + over + staging + "/image:" + staging + "/points"
 	if err := unix.Mount("overlay", staging+"/root", "overlay", unix.MS_RDONLY|unix.MS_NODEV, layers); err != nil {
 		return "", mountFailure("overlay", "", err)
 	}

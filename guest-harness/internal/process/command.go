@@ -32,6 +32,7 @@ type Spec struct {
 // Command is one that the host has asked for: the primary, which the guest exists for, or an exec.
 type Command struct {
 	*Process
+	begun    time.Time
 	terminal *os.File // nil: it has pipes
 	stdinMu  sync.Mutex
 	stdin    *os.File // nil once closed
@@ -57,6 +58,7 @@ func Start(reaper *Reaper, spec *Spec, ring *events.Ring, beforeExit func()) (*C
 	if spec.UID != 0 || spec.GID != 0 {
 		sys.Credential = &syscall.Credential{Uid: spec.UID, Gid: spec.GID}
 	}
+	begun := time.Now()
 	process, err := reaper.Spawn(path, spec.Argv, &syscall.ProcAttr{
 		Dir:   spec.Cwd,
 		Env:   spec.Env,
@@ -71,7 +73,7 @@ func Start(reaper *Reaper, spec *Spec, ring *events.Ring, beforeExit func()) (*C
 		}
 		return nil, spawnFailure(spec.Argv[0], err)
 	}
-	c := &Command{Process: process, terminal: streams.terminal, stdin: streams.stdin}
+	c := &Command{Process: process, begun: begun, terminal: streams.terminal, stdin: streams.stdin}
 	go c.follow(ring, streams.outputs(), beforeExit)
 	return c, nil
 }
@@ -106,6 +108,7 @@ func (c *Command) follow(ring *events.Ring, outputs map[events.Kind]*os.File, be
 		})
 	}
 	<-c.Done()
+	ran := time.Since(c.begun)
 	deadline := time.Now().Add(drainGrace)
 	for _, output := range outputs {
 		_ = output.SetReadDeadline(deadline) // fails only when the pump has closed the pipe already
@@ -119,7 +122,7 @@ func (c *Command) follow(ring *events.Ring, outputs map[events.Kind]*os.File, be
 		c.terminal.Close()
 	}
 	beforeExit()
-	_ = ring.End(events.ExitOf(status, oom).Encode())
+	_ = ring.End(events.ExitOf(status, oom, ran).Encode())
 }
 
 // endOfTransmission is what ends the input of a terminal in its usual mode.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -101,6 +102,15 @@ func TestOutputAndCode(t *testing.T) {
 	r := run(t, "sh", "-c", `printf 'no newline'; printf 'a\0b\377' >&2; exit 42`)
 	if string(r.stdout) != "no newline" || string(r.stderr) != "a\x00b\xff" || code(r) != 42 {
 		t.Fatalf("%q %q %d", r.stdout, r.stderr, code(r))
+	}
+}
+
+func TestTheTimeIsThatOfTheCommand(t *testing.T) {
+	for _, ms := range []int64{0, 300} {
+		r := run(t, "sh", "-c", fmt.Sprintf("sleep %d.%03d", ms/1000, ms%1000))
+		if ran := r.exit.RanUs / 1000; r.exit.RanUs <= 0 || ran < ms || ran > ms+10_000 {
+			t.Fatalf("%d us for %d ms", r.exit.RanUs, ms)
+		}
 	}
 }
 

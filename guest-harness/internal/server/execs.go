@@ -112,6 +112,11 @@ func (s *Server) startExec(w http.ResponseWriter, r *http.Request, id string) *w
 	if failure != nil {
 		return failure
 	}
+	if r.Context().Err() != nil {
+		// The host has given up waiting. Its DELETE may have come before there was anything to forget.
+		s.execs.forget(e)
+		return nil
+	}
 	answer(w, wire.Booted{PID: command.PID})
 	return nil
 }

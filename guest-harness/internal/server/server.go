@@ -138,6 +138,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		failure = s.shutdown(w, r)
 	case "GET /execs":
 		answer(w, s.execs.list())
+	case "GET /files":
+		failure = s.archive(w, r)
+	case "PUT /files":
+		failure = s.extract(w, r)
+	case "POST /files/read":
+		failure = s.readFile(w, r)
+	case "POST /files/write":
+		failure = s.writeFile(w, r)
 	default:
 		if id, verb, ok := execRoute(r); ok {
 			failure = s.exec(w, r, id, verb)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -144,6 +145,8 @@ func (h *host) boot(argv ...string) {
 	h.expect("POST", "/boot", bootMessage("null", argv...), 200, `{"pid":`)
 }
 
+var ranUs = regexp.MustCompile(`,"ranUs":[0-9]+`)
+
 // stream is one POST /events.
 type stream struct {
 	t        testing.TB
@@ -196,7 +199,11 @@ func (s *stream) next() error {
 	s.last = decoded.Seq
 	s.output[decoded.Kind] = append(s.output[decoded.Kind], decoded.Payload...)
 	if decoded.Kind == events.Event {
-		s.exit = string(decoded.Payload)
+		// How long it took is another each time, and always there.
+		s.exit = ranUs.ReplaceAllString(string(decoded.Payload), "")
+		if s.exit == string(decoded.Payload) {
+			s.t.Errorf("%s does not say how long it took", decoded.Payload)
+		}
 	}
 	return nil
 }

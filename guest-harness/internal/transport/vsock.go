@@ -19,7 +19,12 @@ func hasVsock() bool {
 	return err == nil && cid > unix.VMADDR_CID_HOST && cid != unix.VMADDR_CID_ANY
 }
 
-type vsock struct{ fd int }
+// vsock listens; connections whose hello has been answered, and the error that ends it, wait in a channel.
+type vsock struct {
+	fd      int
+	greeted chan net.Conn
+	failed  chan error
+}
 
 func listenVsock() (*vsock, error) {
 	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -32,12 +37,41 @@ func listenVsock() (*vsock, error) {
 	if err := unix.Listen(fd, 16); err != nil {
 		return nil, os.NewSyscallError("listen", err)
 	}
-	return &vsock{fd: fd}, nil
+	v := &vsock{fd: fd, greeted: make(chan net.Conn), failed: make(chan error, 1)}
+	go func() {
+		for {
+			conn, err := v.accept()
+			if err != nil {
+				v.failed <- err
+				return
+			}
+			go v.greet(conn)
+		}
+	}()
+	return v, nil
 }
 
-// Accept gives the next connection of the host. Those of the guest's own processes (over the kernel's vsock loopback)
-// are closed: only the host may command the harness.
+// Accept gives the next connection of the host whose hello has been answered.
 func (v *vsock) Accept() (net.Conn, error) {
+	select {
+	case conn := <-v.greeted:
+		return conn, nil
+	case err := <-v.failed:
+		return nil, err
+	}
+}
+
+func (v *vsock) greet(conn net.Conn) {
+	if greet(conn) != nil {
+		conn.Close() // the host has gone
+		return
+	}
+	v.greeted <- conn
+}
+
+// accept gives the next connection of the host. Those of the guest's own processes (over the kernel's vsock loopback)
+// are closed: only the host may command the harness.
+func (v *vsock) accept() (net.Conn, error) {
 	for {
 		fd, peer, err := unix.Accept4(v.fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 		switch err {

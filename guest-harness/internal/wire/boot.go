@@ -27,6 +27,7 @@ type Boot struct {
 	Seed       []byte
 	RootDevice string
 	Workspace  *Workspace // nil: a tmpfs
+	Network    *Network   // nil: none but the loopback
 	StdinPipe  bool
 }
 
@@ -51,6 +52,9 @@ func DecodeBoot(body []byte) (*Boot, *Failure) {
 	}
 	if raw, present := take[json.RawMessage](o, "workspace", "an object"); present {
 		boot.Workspace = o.workspace(raw)
+	}
+	if raw, present := take[json.RawMessage](o, "network", "an object"); present {
+		boot.Network = o.network(raw)
 	}
 	boot.StdinPipe = o.stdinPipe()
 	if failure := o.finish("boot"); failure != nil {

@@ -20,7 +20,9 @@ const (
 	ConnectTimeout Code = "connect-timeout"
 	ConnectFailed  Code = "connect-failed"
 	TooManyTunnels Code = "too-many-tunnels"
-	Internal       Code = "internal"
+	// File is what the kernel, or an archive, says against a file.
+	File     Code = "file"
+	Internal Code = "internal"
 )
 
 // Failure is an error that goes to the host as it is.
@@ -42,7 +44,7 @@ func (f *Failure) Status() int {
 		return 409
 	case Limit:
 		return 429
-	case SpawnNotFound, SpawnDenied, SpawnFailed:
+	case SpawnNotFound, SpawnDenied, SpawnFailed, File:
 		return 422
 	case ConnectRefused, ConnectFailed:
 		return 502

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,12 +84,25 @@ func TestBootMessageIsReadWhole(t *testing.T) {
 	}
 }
 
+func TestTheNetworkIsReadWhole(t *testing.T) {
+	boot, failure := DecodeBoot([]byte(readFixtures(t)["boot-network.json"].Body))
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	want := "{65520 [192.168.127.2/24 fd7f:ae61:5::2/64] [192.168.127.1 fd7f:ae61:5::1] [192.168.127.1]}"
+	if got := fmt.Sprint(*boot.Network); got != want {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestFailuresNameTheField(t *testing.T) {
 	for name, want := range map[string]string{
 		"boot-without-seed.json":            "seed is missing",
 		"boot-other-version.json":           "version 2",
 		"boot-unknown-field.json":           `unknown field "color"`,
 		"boot-workspace-unknown-field.json": `workspace: unknown field "path"`,
+		"boot-network-bare-address.json":    `network: addresses holds "192.168.127.2"`,
+		"boot-network-odd-address.json":     `network: gateways holds "192.168.127.01"`,
 		"boot-env-value-null.json":          "the value of A must be a string",
 		"boot-half-surrogate.json":          "half a surrogate pair",
 	} {

@@ -1,61 +1,49 @@
 /**
- * The typed client: the daemon as an Effect service. One connection, made with the layer, closed with its scope.
+ * The typed client: the daemon as an Effect service. One connection at a time, closed with the layer's scope.
  */
-import { AegisRpcs, type AuditVerdict, type ImageLoaded } from "@aegis/contract"
-import {
-  type AttachError,
-  type BackendVerdict,
-  type DaemonStatus,
+import type {
+  AlreadyExposed,
+  AttachError,
+  BackendVerdict,
+  DaemonStatus,
   DaemonUnreachable,
-  type DiskFull,
-  type ExecError,
-  type ExecEvent,
-  type ExecId,
-  type ExecInputError,
-  type ExecSpec,
-  type Handle,
-  type ImageDetails,
-  type ImageInUse,
-  type ImageList,
-  type ImageNotFound,
-  type ImageRefInvalid,
-  type ImagesRemoved,
-  type ImageStoreCorrupt,
-  type ImageStoreFailed,
-  type Instance,
-  type InstanceChanged,
-  type InstanceId,
-  type InstanceSpec,
-  type InstanceState,
-  type InvalidArgument,
-  type JournalEvent,
-  type LogEntry,
-  type LogQuery,
-  type LogUnavailable,
-  type NewSecret,
-  type NotFound,
-  type PullError,
-  type PullProgress,
-  type RootfsProgress,
-  type RootfsUnavailable,
-  type RootfsVariant,
-  type RunEvent,
-  type SecretInfo,
-  type SecretUnknown,
-  type StartError,
-  type StartOutcome,
-  type StateConflict,
-  type StoreError,
-  type TerminalSize,
-  type VaultCorrupt,
-  type VaultError,
-  type VaultUnavailable
+  ExecError,
+  ExecEvent,
+  ExecId,
+  ExecInputError,
+  ExecSpec,
+  Exposure,
+  FileError,
+  FilePiece,
+  FileWriting,
+  Handle,
+  Instance,
+  InstanceChanged,
+  InstanceId,
+  InstanceSpec,
+  InstanceState,
+  JournalEvent,
+  KeepaliveRequest,
+  LogEntry,
+  LogQuery,
+  LogUnavailable,
+  NetworkAnswer,
+  NetworkPolicy,
+  NetworkReplay,
+  NetworkTarget,
+  NotExposed,
+  NotFound,
+  PortTaken,
+  RunEvent,
+  StartError,
+  StartOutcome,
+  StateConflict,
+  StoreError,
+  TerminalSize,
+  UploadEvent,
+  UploadId
 } from "@aegis/domain"
-import * as Socket from "@effect/platform/Socket"
-import * as RpcClient from "@effect/rpc/RpcClient"
-import { RpcClientError } from "@effect/rpc/RpcClientError"
-import * as RpcSerialization from "@effect/rpc/RpcSerialization"
-import * as Cause from "effect/Cause"
+import { InvalidArgument, ProgramName } from "@aegis/domain"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
@@ -63,11 +51,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import WebSocket from "ws"
+import { calls } from "./Calls.ts"
+import { ownName } from "./CallerName.ts"
+import { connector, type Rpc } from "./Connection.ts"
 import { AegisHome } from "./Home.ts"
+import type { HomeCalls } from "./HomeCalls.ts"
 
-type ImageStoreError = ImageStoreCorrupt | ImageStoreFailed | DiskFull
 type OfOne = NotFound | StoreError | DaemonUnreachable
 
 export interface EventQuery {
@@ -81,7 +73,7 @@ export interface EventQuery {
 
 export class Aegis extends Context.Tag("@aegis/client/Aegis")<
   Aegis,
-  {
+  HomeCalls & {
     readonly status: Effect.Effect<DaemonStatus, DaemonUnreachable>
     /** Which backend is used and why; waits for the probe. */
     readonly backend: Effect.Effect<BackendVerdict, DaemonUnreachable>
@@ -101,6 +93,34 @@ export class Aegis extends Context.Tag("@aegis/client/Aegis")<
     ) => Effect.Effect<void, ExecInputError | DaemonUnreachable>
     readonly resizeExec: (id: ExecId, size: TerminalSize) => Effect.Effect<void, ExecInputError | DaemonUnreachable>
     readonly signalExec: (id: ExecId, signal: number) => Effect.Effect<void, ExecInputError | DaemonUnreachable>
+    /** What is at a path of a guest, as a tar archive that nobody has checked. */
+    readonly fileArchive: (target: string, path: string) => Stream.Stream<Uint8Array, FileError | DaemonUnreachable>
+    /** Unpacks the archive that `writeUpload` brings; interrupting the stream breaks off. `into`: the path must be a directory. */
+    readonly fileUpload: (
+      target: string,
+      path: string,
+      into: boolean
+    ) => Stream.Stream<UploadEvent, FileError | DaemonUnreachable>
+    /** The archive's next bytes; await each call before the next. */
+    readonly writeUpload: (
+      id: UploadId,
+      bytes: Uint8Array,
+      end: boolean
+    ) => Effect.Effect<void, NotFound | DaemonUnreachable>
+    /** At most `limit` bytes (512 KiB at most) of a file from an offset on. */
+    readonly readFile: (
+      target: string,
+      path: string,
+      offset: number,
+      limit: number
+    ) => Effect.Effect<FilePiece, FileError | DaemonUnreachable>
+    /** Writes at most 512 KiB to a file, in the way that is asked for; makes it and its directories. */
+    readonly writeFile: (
+      target: string,
+      path: string,
+      bytes: Uint8Array,
+      writing: FileWriting
+    ) => Effect.Effect<void, FileError | DaemonUnreachable>
     /**
      * Creates an instance and begins its start; succeeds at once. Where the handle is a stopped instance's, that one is started from its
      * own configuration (S-082).
@@ -129,151 +149,144 @@ export class Aegis extends Context.Tag("@aegis/client/Aegis")<
     readonly watch: Stream.Stream<InstanceChanged, StoreError | DaemonUnreachable>
     /** What the journal holds, oldest first; with `follow` also what comes. */
     readonly events: (query: EventQuery) => Stream.Stream<JournalEvent, OfOne>
+    /** Keeps it from being paused and stopped for idling for so long, in place of an earlier lease; 0 s ends that. */
+    readonly keepAlive: (target: string, request: KeepaliveRequest) => Effect.Effect<Instance, OfOne | StateConflict>
+    /** Lets a port of this machine lead to one of its guest's, at once and whenever it runs. One that does so already is no failure. */
+    readonly expose: (
+      target: string,
+      exposure: Exposure
+    ) => Effect.Effect<Instance, OfOne | AlreadyExposed | PortTaken | InvalidArgument>
+    /** The opposite; connections to the port are reset. */
+    readonly unexpose: (target: string, port: number) => Effect.Effect<Instance, OfOne | NotExposed>
+    /** What its network lets through from now on, also of open flows. */
+    readonly networkSet: (target: string, policy: NetworkPolicy) => Effect.Effect<Instance, OfOne | StateConflict>
+    /** What its policy, or `candidate` in its place, says of a flow. */
+    readonly networkCheck: (
+      target: string,
+      to: NetworkTarget,
+      candidate: NetworkPolicy | undefined
+    ) => Effect.Effect<NetworkAnswer, OfOne>
+    /** What `candidate`, or its own policy, would have made of the flows that its network has told of. */
+    readonly networkReplay: (
+      target: string,
+      candidate: NetworkPolicy | undefined
+    ) => Effect.Effect<NetworkReplay, OfOne>
     /** The causes behind its present state, in sentences. */
     readonly why: (target: string) => Effect.Effect<ReadonlyArray<string>, OfOne>
-    readonly auditVerify: Effect.Effect<AuditVerdict, StoreError | DaemonUnreachable>
-    /** Brings an image and builds its root disk; `source` as in `run --image`, local paths absolute. Ends after `Pulled`. */
-    readonly imagePull: (
-      source: string,
-      options: { readonly refresh: boolean }
-    ) => Stream.Stream<PullProgress, PullError | ImageRefInvalid | DaemonUnreachable>
-    /** Brings a local source under the names that it has for itself; the last element says them. */
-    readonly imageLoad: (
-      source: string
-    ) => Stream.Stream<PullProgress | ImageLoaded, PullError | ImageRefInvalid | DaemonUnreachable>
-    readonly imageList: Effect.Effect<ImageList, ImageStoreError | DaemonUnreachable>
-    readonly imageInspect: (
-      source: string
-    ) => Effect.Effect<ImageDetails, ImageRefInvalid | ImageNotFound | ImageStoreError | DaemonUnreachable>
-    readonly imageRemove: (
-      source: string
-    ) => Effect.Effect<
-      ImagesRemoved,
-      ImageRefInvalid | ImageNotFound | ImageInUse | ImageStoreError | StoreError | DaemonUnreachable
-    >
-    readonly imagePrune: (options: {
-      readonly all: boolean
-    }) => Effect.Effect<ImagesRemoved, ImageStoreError | StoreError | DaemonUnreachable>
-    /** Makes a variant of the base root file system and the active one. */
-    readonly rootfsPull: (
-      variant: RootfsVariant
-    ) => Stream.Stream<RootfsProgress, RootfsUnavailable | DiskFull | DaemonUnreachable>
     /** An instance's log; with `follow` also what comes, until it is deleted. */
     readonly logs: (
       target: string,
       query: LogQuery
     ) => Stream.Stream<LogEntry, OfOne | InvalidArgument | LogUnavailable>
-    /** Stores secrets, all or none; instances have them from their next start on. */
-    readonly secretSet: (
-      secrets: readonly [NewSecret, ...ReadonlyArray<NewSecret>]
-    ) => Effect.Effect<ReadonlyArray<SecretInfo>, InvalidArgument | VaultError | DaemonUnreachable>
-    /** By name. No call gives a value. */
-    readonly secretList: Effect.Effect<ReadonlyArray<SecretInfo>, VaultUnavailable | DaemonUnreachable>
-    readonly secretDelete: (name: string) => Effect.Effect<void, SecretUnknown | VaultError | DaemonUnreachable>
-    /** Encrypts all secrets anew with a new key; says how many there are. */
-    readonly secretRotateKey: Effect.Effect<number, VaultCorrupt | VaultError | DaemonUnreachable>
     /** The daemon ends and leaves its VMs running. */
     readonly leave: Effect.Effect<void, DaemonUnreachable>
   }
 >() {
-  /** Over the socket of the `AegisHome`. Building it does not connect: the first call says whether the daemon is there. */
-  static readonly layer = Layer.scoped(
-    this,
-    Effect.suspend(() => make)
-  ).pipe(Layer.provide(Layer.suspend(() => protocol)), Layer.provideMerge(AegisHome.layer))
+  /**
+   * Over the socket of the `AegisHome` of the environment. Building it does not connect: the first call says whether the daemon is
+   * there. A connection that broke is made anew by the next call; see `Connection.ts`.
+   */
+  static readonly layer = Layer.suspend(() => connected()).pipe(Layer.provideMerge(AegisHome.layer))
+
+  /** The same for a home that is given: an absolute path such as `/home/me/.aegis`. */
+  static readonly layerAt = (home: string) => Aegis.layerFor({ home })
+
+  /** The same for a program that says its name, which the journal holds with what it does; else it is that of its script. */
+  static readonly layerFor = ({ home, program }: ClientOptions) =>
+    Layer.provideMerge(connected(program), home === undefined ? AegisHome.layer : AegisHome.layerAt(home))
 }
 
-const make = Effect.gen(function* () {
-  const rpc = yield* RpcClient.make(AegisRpcs)
+export interface ClientOptions {
+  /** The home directory of the daemon, an absolute path. Absent: `AEGIS_HOME`, or `~/.aegis`. */
+  readonly home?: string | undefined
+  /** What this program is called: at most 64 letters, digits, spaces and . @ / + _ -. Absent: as its script, without the ending. */
+  readonly program?: string | undefined
+}
+
+/** The service over whatever gives a connection: a daemon's socket, or the runtime in this process. */
+export const aegisOver = (connection: Effect.Effect<Rpc>): Aegis["Type"] => {
+  const { reach, reachAll } = calls(connection)
   return Aegis.of({
-    status: reach(rpc.Status()),
-    backend: reach(rpc.Backend()),
-    run: (spec) => reachAll(rpc.Run(spec)),
-    writeStdin: (id, bytes, end) => reach(rpc.WriteStdin({ id, bytes, end })),
-    exec: (target, spec) => reachAll(rpc.Exec({ target, spec })),
-    attachExec: (id) => reachAll(rpc.ExecAttach({ id })),
-    writeExec: (id, bytes, end) => reach(rpc.ExecWriteStdin({ id, bytes, end })),
-    resizeExec: (id, size) => reach(rpc.ExecResize({ id, size })),
-    signalExec: (id, signal) => reach(rpc.ExecSignal({ id, signal })),
-    start: (spec) => reach(rpc.InstanceStart(spec)),
-    restart: (handle) => reach(rpc.InstanceRestart({ handle })),
-    list: reach(rpc.InstanceList({})),
-    listIn: (states) => reach(rpc.InstanceList({ states })),
-    get: (target) => reach(rpc.InstanceGet({ target })),
+    status: reach((rpc) => rpc.Status()),
+    backend: reach((rpc) => rpc.Backend()),
+    run: (spec) => reachAll((rpc) => rpc.Run(spec)),
+    writeStdin: (id, bytes, end) => reach((rpc) => rpc.WriteStdin({ id, bytes, end })),
+    exec: (target, spec) => reachAll((rpc) => rpc.Exec({ target, spec })),
+    attachExec: (id) => reachAll((rpc) => rpc.ExecAttach({ id })),
+    writeExec: (id, bytes, end) => reach((rpc) => rpc.ExecWriteStdin({ id, bytes, end })),
+    resizeExec: (id, size) => reach((rpc) => rpc.ExecResize({ id, size })),
+    signalExec: (id, signal) => reach((rpc) => rpc.ExecSignal({ id, signal })),
+    fileArchive: (target, path) => reachAll((rpc) => rpc.FileArchive({ target, path })),
+    fileUpload: (target, path, into) => reachAll((rpc) => rpc.FileUpload({ target, path, into })),
+    writeUpload: (id, bytes, end) => reach((rpc) => rpc.FileUploadWrite({ id, bytes, end })),
+    readFile: (target, path, offset, limit) => reach((rpc) => rpc.FileRead({ target, path, offset, limit })),
+    writeFile: (target, path, bytes, writing) => reach((rpc) => rpc.FileWrite({ target, path, bytes, writing })),
+    start: (spec) => reach((rpc) => rpc.InstanceStart(spec)),
+    restart: (handle) => reach((rpc) => rpc.InstanceRestart({ handle })),
+    list: reach((rpc) => rpc.InstanceList({})),
+    listIn: (states) => reach((rpc) => rpc.InstanceList({ states })),
+    get: (target) => reach((rpc) => rpc.InstanceGet({ target })),
     stop: (target, grace) =>
-      reach(rpc.InstanceStop({ target, graceSeconds: grace === undefined ? undefined : Duration.toSeconds(grace) })),
-    pause: (target) => reach(rpc.InstancePause({ target })),
-    resume: (target) => reach(rpc.InstanceResume({ target })),
-    remove: (target) => reach(rpc.InstanceDelete({ target })),
-    prune: (stoppedFor) => reach(rpc.InstancePrune({ stoppedForSeconds: Duration.toSeconds(stoppedFor) })),
-    wait: (target) => reach(rpc.InstanceWait({ target })),
-    watch: reachAll(rpc.InstanceWatch()),
-    events: (query) => reachAll(rpc.Events(query)),
-    why: (target) => reach(rpc.Why({ target })),
-    auditVerify: reach(rpc.AuditVerify()),
-    imagePull: (source, { refresh }) => reachAll(rpc.ImagePull({ source, refresh })),
-    imageLoad: (source) => reachAll(rpc.ImageLoad({ source })),
-    imageList: reach(rpc.ImageList()),
-    imageInspect: (source) => reach(rpc.ImageInspect({ source })),
-    imageRemove: (source) => reach(rpc.ImageRemove({ source })),
-    imagePrune: (options) => reach(rpc.ImagePrune(options)),
-    rootfsPull: (variant) => reachAll(rpc.RootfsPull({ variant })),
-    logs: (target, query) => reachAll(rpc.Logs({ target, query })),
-    secretSet: (secrets) => reach(rpc.SecretSet({ secrets })),
-    secretList: reach(rpc.SecretList()),
-    secretDelete: (name) => reach(rpc.SecretDelete({ name })),
-    secretRotateKey: reach(rpc.SecretRotateKey()),
-    leave: reach(rpc.Leave())
-  })
-})
-
-const protocol = Layer.unwrapEffect(
-  Effect.map(AegisHome, ({ socket }) =>
-    RpcClient.layerProtocolSocket().pipe(
-      Layer.provide(Socket.layerWebSocket(`ws+unix://${socket}:/rpc`)),
-      Layer.provide(
-        Layer.succeed(Socket.WebSocketConstructor, (url, protocols) => {
-          const options = { perMessageDeflate: false, maxPayload: 32 * 1024 * 1024, skipUTF8Validation: true }
-          // `ws` follows the browser's interface as far as Effect's Socket uses it; its own type says so less exactly.
-          return new WebSocket(url, protocols, options) as unknown as globalThis.WebSocket
-        })
+      reach((rpc) =>
+        rpc.InstanceStop({ target, graceSeconds: grace === undefined ? undefined : Duration.toSeconds(grace) })
       ),
-      Layer.provide(RpcSerialization.layerMsgPack)
-    )
+    pause: (target) => reach((rpc) => rpc.InstancePause({ target })),
+    resume: (target) => reach((rpc) => rpc.InstanceResume({ target })),
+    remove: (target) => reach((rpc) => rpc.InstanceDelete({ target })),
+    prune: (stoppedFor) => reach((rpc) => rpc.InstancePrune({ stoppedForSeconds: Duration.toSeconds(stoppedFor) })),
+    wait: (target) => reach((rpc) => rpc.InstanceWait({ target })),
+    watch: reachAll((rpc) => rpc.InstanceWatch()),
+    events: (query) => reachAll((rpc) => rpc.Events(query)),
+    keepAlive: (target, request) => reach((rpc) => rpc.InstanceKeepAlive({ target, request })),
+    expose: (target, exposure) => reach((rpc) => rpc.InstanceExpose({ target, exposure })),
+    unexpose: (target, port) => reach((rpc) => rpc.InstanceUnexpose({ target, port })),
+    networkSet: (target, policy) => reach((rpc) => rpc.NetworkSet({ target, policy })),
+    networkCheck: (target, to, candidate) => reach((rpc) => rpc.NetworkCheck({ target, to, candidate })),
+    networkReplay: (target, candidate) => reach((rpc) => rpc.NetworkReplay({ target, candidate })),
+    why: (target) => reach((rpc) => rpc.Why({ target })),
+    auditVerify: reach((rpc) => rpc.AuditVerify()),
+    imagePull: (source, { refresh }) => reachAll((rpc) => rpc.ImagePull({ source, refresh })),
+    imageLoad: (source) => reachAll((rpc) => rpc.ImageLoad({ source })),
+    imageList: reach((rpc) => rpc.ImageList()),
+    imageInspect: (source) => reach((rpc) => rpc.ImageInspect({ source })),
+    imageRemove: (source) => reach((rpc) => rpc.ImageRemove({ source })),
+    imagePrune: (options) => reach((rpc) => rpc.ImagePrune(options)),
+    rootfsPull: (variant) => reachAll((rpc) => rpc.RootfsPull({ variant })),
+    logs: (target, query) =>
+      Stream.mapChunks(
+        reachAll((rpc) => rpc.Logs({ target, query })),
+        Chunk.flatMap(Chunk.unsafeFromArray)
+      ),
+    secretSet: (secrets) => reach((rpc) => rpc.SecretSet({ secrets })),
+    secretList: reach((rpc) => rpc.SecretList()),
+    secretDelete: (name) => reach((rpc) => rpc.SecretDelete({ name })),
+    workspaceList: reach((rpc) => rpc.WorkspaceList()),
+    workspaceInspect: (name) => reach((rpc) => rpc.WorkspaceInspect({ name })),
+    workspaceRemove: (name) => reach((rpc) => rpc.WorkspaceRemove({ name })),
+    secretRotateKey: reach((rpc) => rpc.SecretRotateKey()),
+    leave: reach((rpc) => rpc.Leave())
+  })
+}
+
+const connected = (program?: string) =>
+  Layer.scoped(
+    Aegis,
+    Effect.gen(function* () {
+      const { socket } = yield* AegisHome
+      const name = program === undefined ? ownName() : Option.some(yield* named(program))
+      return aegisOver(yield* connector(socket, name))
+    })
   )
-)
 
-const reach = <A, E>(
-  effect: Effect.Effect<A, E | RpcClientError>
-): Effect.Effect<A, Exclude<E, RpcClientError> | DaemonUnreachable> =>
-  Effect.catchAllCause(effect, (cause) => Effect.failCause(unreachable(cause)))
-
-const reachAll = <A, E>(
-  stream: Stream.Stream<A, E | RpcClientError>
-): Stream.Stream<A, Exclude<E, RpcClientError> | DaemonUnreachable> =>
-  Stream.catchAllCause(stream, (cause) => Stream.failCause(unreachable(cause)))
-
-/**
- * One error for the three ways in which a daemon that is not there shows itself: a transport error, a defect of the socket's
- * writer, and an interrupt from the other side (a local interrupt never comes here).
- */
-const unreachable = <E>(
-  cause: Cause.Cause<E | RpcClientError>
-): Cause.Cause<Exclude<E, RpcClientError> | DaemonUnreachable> => {
-  if (Cause.isInterruptedOnly(cause)) return Cause.fail(new DaemonUnreachable({ reason: "stopping", detail: "" }))
-  const socketDefect = Chunk.findFirst(Cause.defects(cause), Socket.isSocketError)
-  if (Option.isSome(socketDefect)) return Cause.fail(fromSocket(socketDefect.value))
-  return Cause.flatMap(cause, (error) => Cause.fail(error)).pipe(Cause.map(ofCall))
-}
-
-const ofCall = <E>(error: E | RpcClientError): Exclude<E, RpcClientError> | DaemonUnreachable => {
-  if (error instanceof RpcClientError) {
-    return Socket.isSocketError(error.cause)
-      ? fromSocket(error.cause)
-      : new DaemonUnreachable({ reason: "lost", detail: error.message })
-  }
-  return error as Exclude<E, RpcClientError>
-}
-
-const fromSocket = (error: Socket.SocketError) =>
-  new DaemonUnreachable({ reason: error.reason === "Open" ? "absent" : "lost", detail: error.message })
+const named = (program: string): Effect.Effect<ProgramName, InvalidArgument> =>
+  Effect.mapError(
+    Schema.decode(ProgramName)(program),
+    (error) =>
+      new InvalidArgument({
+        argument: "program",
+        reason: ParseResult.ArrayFormatter.formatErrorSync(error)
+          .map(({ message }) => message)
+          .join("; "),
+        remedy: 'give the program a short name, such as "builder"'
+      })
+  )

@@ -12,30 +12,40 @@ import {
   InstanceId,
   InstanceState,
   InstanceTarget,
+  KeepaliveRequest,
   MemoryMib,
   type SecretInfo,
   SecretName,
   SecretRequestText,
-  VcpuCount
+  VcpuCount,
+  version,
+  WorkspaceText
 } from "@aegis/domain"
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import * as OpenApi from "@effect/platform/OpenApi"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { asAnswered } from "./RestDescription.ts"
 import { RestExec } from "./RestExec.ts"
 import {
   ExecFailure,
+  ExposeFailure,
   SecretFailure,
   SecretNameFailure,
   StartFailure,
   StateFailure,
   StoreFailure,
   TargetFailure,
+  UnexposeFailure,
   VaultFailure
 } from "./RestFailures.ts"
 import { RestInstance, restTime } from "./RestInstance.ts"
+import { RestNetwork } from "./RestNetwork.ts"
+import { workspacesGroup } from "./RestWorkspace.ts"
+import { SpokenPort } from "./SpokenExposure.ts"
 import { SpokenDuration, SpokenGrace, SpokenSince } from "./SpokenTime.ts"
 
 export class RestStatus extends Schema.Class<RestStatus>("RestStatus")({
@@ -45,6 +55,13 @@ export class RestStatus extends Schema.Class<RestStatus>("RestStatus")({
   pid: Schema.Int,
   capabilities: Schema.Struct({ pause_resume: Schema.Boolean, boot_from_disk_layers: Schema.Boolean })
 }) {}
+
+export const RestExposure = Schema.Struct({
+  port: Exposure.fields.port,
+  protocol: Exposure.fields.protocol,
+  /** The host's port that is wanted for it. */
+  host_port: Exposure.fields.hostPort
+})
 
 export class RestCreate extends Schema.Class<RestCreate>("RestCreate")({
   /** Absent with a `handle`: that stopped instance is started from its own configuration (S-080). */
@@ -57,19 +74,11 @@ export class RestCreate extends Schema.Class<RestCreate>("RestCreate")({
   secrets: Schema.optionalWith(Schema.Array(SecretRequestText), { default: () => [] }),
   memory_mb: Schema.optionalWith(MemoryMib, { default: () => defaultMemoryMib }),
   vcpus: Schema.optionalWith(VcpuCount, { default: () => defaultVcpus }),
-  exposes: Schema.optionalWith(
-    Schema.Array(
-      Schema.Struct({
-        port: Exposure.fields.port,
-        protocol: Exposure.fields.protocol,
-        /** The host's port that is wanted for it. */
-        host_port: Exposure.fields.hostPort
-      })
-    ),
-    { default: () => [] }
-  ),
-  /** A workspace's name, or the absolute path of a directory; absent: a temporary one. */
-  workspace: Schema.optional(Schema.String)
+  exposes: Schema.optionalWith(Schema.Array(RestExposure), { default: () => [] }),
+  /** What its network lets through; absent: the profile `public`. */
+  network: Schema.optional(RestNetwork),
+  /** A workspace's name, or the absolute path of a directory, with `:ro` at its end for a guest that may not write; absent: a temporary one. */
+  workspace: Schema.optional(WorkspaceText)
 }) {}
 
 /** How long ago `prune` wants an instance to have stopped, where nobody says (S-140). */
@@ -77,7 +86,13 @@ export const defaultPruneAge = Duration.days(7)
 
 const target = HttpApiSchema.param("id", Schema.String)
 
+const guestPort = HttpApiSchema.param("port", SpokenPort)
+
 const done = <const State extends string>(status: State) => Schema.Struct({ status: Schema.Literal(status) })
+
+/** A field that nobody knows is a mistake, not something to pass over (T-24). */
+const strict = <A, I, R>(schema: Schema.Schema<A, I, R>): Schema.Schema<A, I, R> =>
+  schema.annotations({ parseOptions: { onExcessProperty: "error" } })
 
 const Flag = Schema.transform(Schema.Literal("1", "true", "0", "false"), Schema.Boolean, {
   strict: true,
@@ -89,7 +104,7 @@ const instances = HttpApiGroup.make("instances")
   .add(
     /** 201: it is new; 200: the stopped one that has the handle is started again. Either way it is `starting` (S-087, S-088). */
     HttpApiEndpoint.post("create", "/v1/instances")
-      .setPayload(RestCreate)
+      .setPayload(strict(RestCreate))
       .addSuccess(RestInstance, { status: 201 })
       .addSuccess(RestInstance, { status: 200 })
       .addError(StartFailure)
@@ -122,6 +137,26 @@ const instances = HttpApiGroup.make("instances")
     HttpApiEndpoint.post("resume")`/v1/instances/${target}/resume`.addSuccess(done("running")).addError(StateFailure)
   )
   .add(
+    /** Idling leaves it alone for so many seconds, at most a day, in place of an earlier lease; 0 ends that. */
+    HttpApiEndpoint.post("keepalive")`/v1/instances/${target}/keepalive`
+      .setPayload(strict(Schema.Struct(KeepaliveRequest.fields)))
+      .addSuccess(RestInstance)
+      .addError(StateFailure)
+  )
+  .add(
+    /** A port of this machine leads to the guest's, at once and whenever it runs; what is so already stays so. */
+    HttpApiEndpoint.post("expose")`/v1/instances/${target}/expose`
+      .setPayload(strict(RestExposure))
+      .addSuccess(RestInstance)
+      .addError(ExposeFailure)
+  )
+  .add(
+    /** By the guest's port. Connections to it are reset. */
+    HttpApiEndpoint.del("unexpose")`/v1/instances/${target}/expose/${guestPort}`
+      .addSuccess(RestInstance)
+      .addError(UnexposeFailure)
+  )
+  .add(
     /** Answers when it is stopped. */
     HttpApiEndpoint.get("wait")`/v1/instances/${target}/wait`.addSuccess(RestInstance).addError(TargetFailure)
   )
@@ -129,7 +164,7 @@ const instances = HttpApiGroup.make("instances")
 /** NDJSON: `RestExecStarted`, a `RestLogEntry` for each line of output, `RestExecEnded`. Whoever stops reading ends the command. */
 const execs = HttpApiGroup.make("execs").add(
   HttpApiEndpoint.post("exec")`/v1/instances/${target}/exec`
-    .setPayload(RestExec)
+    .setPayload(strict(RestExec))
     .addSuccess(HttpApiSchema.Text({ contentType: "application/x-ndjson" }))
     .addError(ExecFailure)
 )
@@ -175,7 +210,7 @@ const key = HttpApiSchema.param("key", Schema.String)
 const secrets = HttpApiGroup.make("secrets")
   .add(
     HttpApiEndpoint.put("set")`/v1/secrets/${key}`
-      .setPayload(RestSecretValue)
+      .setPayload(strict(RestSecretValue))
       .addSuccess(RestSecret)
       .addError(SecretFailure)
   )
@@ -183,8 +218,21 @@ const secrets = HttpApiGroup.make("secrets")
   .add(HttpApiEndpoint.del("delete")`/v1/secrets/${key}`.addSuccess(done("deleted")).addError(SecretNameFailure))
 
 export class RestApi extends HttpApi.make("aegis")
-  .add(HttpApiGroup.make("daemon").add(HttpApiEndpoint.get("status", "/v1/status").addSuccess(RestStatus)))
+  .add(
+    HttpApiGroup.make("daemon")
+      .add(HttpApiEndpoint.get("status", "/v1/status").addSuccess(RestStatus))
+      .add(
+        /** All that the daemon counts, in the text format of Prometheus. */
+        HttpApiEndpoint.get("metrics", "/v1/metrics").addSuccess(
+          HttpApiSchema.Text({ contentType: "text/plain; version=0.0.4; charset=utf-8" })
+        )
+      )
+  )
   .add(instances)
   .add(execs)
   .add(events)
-  .add(secrets) {}
+  .add(secrets)
+  .add(workspacesGroup)
+  .annotate(OpenApi.Title, "AegisVM")
+  .annotate(OpenApi.Version, version)
+  .annotate(OpenApi.Transform, asAnswered) {}

@@ -2,6 +2,7 @@
  * What the REST routes can fail with: the domain's errors, each with the status that its class names.
  */
 import {
+  AlreadyExposed,
   BackendUnavailable,
   BootFailed,
   BootTimeout,
@@ -10,6 +11,7 @@ import {
   DiskFull,
   ExecLimit,
   ExecLost,
+  ExecUnanswered,
   HandleTaken,
   ImageInvalid,
   ImageNotFound,
@@ -19,6 +21,7 @@ import {
   ImageTooLarge,
   InvalidArgument,
   LogUnavailable,
+  NotExposed,
   NotFound,
   PlatformNotFound,
   PortTaken,
@@ -35,7 +38,10 @@ import {
   StoreUnavailable,
   VaultCorrupt,
   VaultUnavailable,
-  WorkspaceRefused
+  WorkspaceGone,
+  WorkspaceInUse,
+  WorkspaceRefused,
+  WorkspaceUnknown
 } from "@aegis/domain"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
@@ -59,12 +65,24 @@ export const TargetFailure = Schema.Union(failure(NotFound), ...StoreFailure.mem
 /** As `TargetFailure`, or the instance is not in a state in which this can be done. */
 export const StateFailure = Schema.Union(failure(StateConflict), ...TargetFailure.members)
 
+/** As `TargetFailure`, or the port cannot be exposed. */
+export const ExposeFailure = Schema.Union(
+  failure(AlreadyExposed),
+  failure(PortTaken),
+  failure(InvalidArgument),
+  ...TargetFailure.members
+)
+
+/** As `TargetFailure`, or the port is not exposed. */
+export const UnexposeFailure = Schema.Union(failure(NotExposed), ...TargetFailure.members)
+
 /** Everything that a start can fail with. */
 export const StartFailure = Schema.Union(
   ...StateFailure.members,
   failure(InvalidArgument),
   failure(HandleTaken),
   failure(WorkspaceRefused),
+  failure(WorkspaceGone),
   failure(RootfsUnavailable),
   failure(ImageRefInvalid),
   failure(ImageNotFound),
@@ -99,5 +117,20 @@ export const SecretFailure = Schema.Union(failure(InvalidArgument), ...VaultFail
 /** As `VaultFailure`, or there is no such secret. */
 export const SecretNameFailure = Schema.Union(failure(SecretUnknown), ...VaultFailure.members)
 
+/** As `StoreFailure`, or there is no such workspace. */
+export const WorkspaceNameFailure = Schema.Union(failure(WorkspaceUnknown), ...StoreFailure.members)
+
+/** As `WorkspaceNameFailure`, or it cannot be removed. */
+export const WorkspaceRemoveFailure = Schema.Union(
+  failure(WorkspaceInUse),
+  failure(WorkspaceRefused),
+  ...WorkspaceNameFailure.members
+)
+
 /** Everything that an exec can fail with before it runs. */
-export const ExecFailure = Schema.Union(...StartFailure.members, failure(ExecLimit), failure(ExecLost))
+export const ExecFailure = Schema.Union(
+  ...StartFailure.members,
+  failure(ExecLimit),
+  failure(ExecLost),
+  failure(ExecUnanswered)
+)

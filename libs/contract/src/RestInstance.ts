@@ -3,6 +3,7 @@
  */
 import {
   Command,
+  EndpointUse,
   EndReason,
   EventCause,
   EventData,
@@ -18,6 +19,11 @@ import {
 } from "@aegis/domain"
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
+import { RestNetwork, restNetwork, RestTraffic, restTraffic } from "./RestNetwork.ts"
+
+const { received, sent, ...counted } = EndpointUse.fields
+
+const RestEndpointUse = Schema.Struct({ ...counted, received_bytes: received, sent_bytes: sent })
 
 export class RestInstance extends Schema.Class<RestInstance>("RestInstance")({
   id: InstanceId,
@@ -33,13 +39,23 @@ export class RestInstance extends Schema.Class<RestInstance>("RestInstance")({
   stopped_at: Schema.optional(Schema.String),
   memory_mb: MemoryMib,
   vcpus: VcpuCount,
+  /** What its network lets through. */
+  network: Schema.optional(RestNetwork),
+  /** What has passed through it since its VM began; of one that is asked for by itself. */
+  traffic: Schema.optional(RestTraffic),
   /** The real path on the host that the guest sees at /workspace. */
   workspace: Schema.optional(Schema.String),
+  /** The other instances that have the same directory, by handle or id; of one that is asked for by itself. */
+  workspace_shared_with: Schema.optional(Schema.Array(Schema.String)),
   /** The guest's ports. */
   expose_ports: Schema.Array(Schema.Int),
   /** The host's ports that lead to them. */
   endpoints: Schema.Array(PortBinding),
+  /** What has come by them since the daemon began to serve them; of those that were used, and of one that is asked for by itself. */
+  endpoint_uses: Schema.optional(Schema.Array(RestEndpointUse)),
   active_connections: Schema.Int,
+  /** Until when idling leaves it alone, and why; RFC 3339 in UTC. */
+  keepalive: Schema.optional(Schema.Struct({ until: Schema.String, reason: Schema.optional(Schema.String) })),
   /** Where the HTTP router serves it; in the answer to a start. */
   router_addr: Schema.optional(Schema.String),
   /** How it came to its end. */
@@ -61,10 +77,22 @@ export const restInstance = (instance: Instance, router?: string): RestInstance 
     stopped_at: instance.stoppedAt === undefined ? undefined : restTime(instance.stoppedAt),
     memory_mb: instance.memoryMib,
     vcpus: instance.vcpus,
+    network: instance.network === undefined ? undefined : restNetwork(instance.network),
+    traffic: instance.traffic === undefined ? undefined : restTraffic(instance.traffic),
     workspace: instance.workspace,
+    workspace_shared_with: instance.sharesWorkspaceWith,
     expose_ports: instance.endpoints.map(({ guest }) => guest),
     endpoints: instance.endpoints,
+    endpoint_uses: instance.endpointUses?.map(({ received, sent, ...use }) => ({
+      ...use,
+      received_bytes: received,
+      sent_bytes: sent
+    })),
     active_connections: instance.connections,
+    keepalive:
+      instance.keepalive === undefined
+        ? undefined
+        : { until: restTime(instance.keepalive.until), reason: instance.keepalive.reason },
     router_addr: router,
     ended: instance.ended
   })

@@ -3,24 +3,22 @@
  * `/rpc` of the daemon's Unix socket.
  */
 import {
+  AlreadyExposed,
   AttachError,
   BackendVerdict,
   DaemonStatus,
-  DiskFull,
   ExecError,
   ExecEvent,
   ExecId,
   ExecInputError,
   ExecSpec,
+  Exposure,
+  FileError,
+  FilePiece,
+  filePieceLimit,
+  FileWriting,
+  GuestFilePath,
   Handle,
-  ImageDetails,
-  ImageInUse,
-  ImageList,
-  ImageNotFound,
-  ImageRefInvalid,
-  ImagesRemoved,
-  ImageStoreCorrupt,
-  ImageStoreFailed,
   Instance,
   InstanceChanged,
   InstanceId,
@@ -29,47 +27,45 @@ import {
   InstanceTarget,
   InvalidArgument,
   JournalEvent,
-  LogEntry,
+  KeepaliveRequest,
   LogQuery,
   LogUnavailable,
-  NewSecret,
+  NetworkAnswer,
+  NetworkPolicy,
+  NetworkReplay,
+  NetworkTarget,
+  NotExposed,
   NotFound,
-  PullError,
-  PullProgress,
-  RootfsProgress,
-  RootfsUnavailable,
-  RootfsVariant,
+  PortNumber,
+  PortTaken,
   RunEvent,
-  SecretInfo,
-  SecretUnknown,
   StartError,
   StartOutcome,
   StateConflict,
   StoreError,
   TerminalSize,
-  VaultCorrupt,
-  VaultError,
-  VaultUnavailable
+  UploadEvent,
+  UploadId,
+  version
 } from "@aegis/domain"
 import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as Schema from "effect/Schema"
+import { HomeRpcs } from "./HomeRpcs.ts"
+import { LogBatch } from "./LogBatch.ts"
 
 const target = { target: InstanceTarget }
 const ofOne = Schema.Union(NotFound, StoreError)
 const inAState = Schema.Union(NotFound, StateConflict, StoreError)
-
-const imageStore = Schema.Union(ImageStoreCorrupt, ImageStoreFailed, DiskFull)
-const ImageSourceText = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(4200))
-
-/** What a local source was called by itself. */
-export class ImageLoaded extends Schema.TaggedClass<ImageLoaded>()("Loaded", { names: Schema.Array(Schema.String) }) {}
 
 /** How the journal's chain of hashes holds: how many events there are, and the first that does not fit, if one does not. */
 export class AuditVerdict extends Schema.Class<AuditVerdict>("AuditVerdict")({
   events: Schema.Int,
   firstBad: Schema.optional(Schema.Struct({ seq: Schema.Int, reason: Schema.String }))
 }) {}
+
+/** Where it is served. Both sides are of one version: one of another is not found there, and never misread (T-284). */
+export const rpcPath = `/rpc/${version}`
 
 export class AegisRpcs extends RpcGroup.make(
   Rpc.make("Status", { success: DaemonStatus }),
@@ -101,6 +97,50 @@ export class AegisRpcs extends RpcGroup.make(
   Rpc.make("ExecSignal", {
     payload: { id: ExecId, signal: Schema.Int.pipe(Schema.between(1, 64)) },
     error: ExecInputError
+  }),
+  /** What is at a path of a guest, as a tar archive. Nobody has checked it: who unpacks it must. */
+  Rpc.make("FileArchive", {
+    payload: { ...target, path: GuestFilePath },
+    success: Schema.Uint8ArrayFromSelf,
+    error: FileError,
+    stream: true
+  }),
+  /**
+   * Unpacks a tar archive at a path of a guest, or below it, where `into` demands that it is a directory. Its bytes come by
+   * `FileUploadWrite`, one call after the other. Whoever stops reading breaks off.
+   */
+  Rpc.make("FileUpload", {
+    payload: { ...target, path: GuestFilePath, into: Schema.Boolean },
+    success: UploadEvent,
+    error: FileError,
+    stream: true
+  }),
+  Rpc.make("FileUploadWrite", {
+    payload: { id: UploadId, bytes: Schema.Uint8ArrayFromSelf, end: Schema.Boolean },
+    error: NotFound
+  }),
+  /** At most `limit` bytes of a file from `offset` on. */
+  Rpc.make("FileRead", {
+    payload: {
+      ...target,
+      path: GuestFilePath,
+      offset: Schema.NonNegativeInt,
+      limit: Schema.Int.pipe(Schema.between(0, filePieceLimit))
+    },
+    success: FilePiece,
+    error: FileError
+  }),
+  /** Writes a file, and makes it and its directories where they are not there. */
+  Rpc.make("FileWrite", {
+    payload: {
+      ...target,
+      path: GuestFilePath,
+      bytes: Schema.Uint8ArrayFromSelf.pipe(
+        Schema.filter((bytes) => bytes.length <= filePieceLimit || `at most ${filePieceLimit} bytes`)
+      ),
+      writing: FileWriting
+    },
+    error: FileError
   }),
   /** Creates an instance and begins its start; one that has the handle and is stopped is started from its own configuration (S-082). */
   Rpc.make("InstanceStart", { payload: InstanceSpec, success: StartOutcome, error: StartError }),
@@ -136,6 +176,38 @@ export class AegisRpcs extends RpcGroup.make(
     success: Schema.Array(InstanceId),
     error: StoreError
   }),
+  /** Keeps it from being paused and stopped for idling for so long; 0 s ends that. */
+  Rpc.make("InstanceKeepAlive", {
+    payload: { ...target, request: KeepaliveRequest },
+    success: Instance,
+    error: inAState
+  }),
+  /** Lets a port of this machine lead to one of its guest's; kept over restarts. One that does so already is no failure. */
+  Rpc.make("InstanceExpose", {
+    payload: { ...target, exposure: Exposure },
+    success: Instance,
+    error: Schema.Union(NotFound, AlreadyExposed, PortTaken, InvalidArgument, StoreError)
+  }),
+  /** The opposite; connections to the port are reset. */
+  Rpc.make("InstanceUnexpose", {
+    payload: { ...target, port: PortNumber },
+    success: Instance,
+    error: Schema.Union(NotFound, NotExposed, StoreError)
+  }),
+  /** What its network lets through from now on; kept over restarts. */
+  Rpc.make("NetworkSet", { payload: { ...target, policy: NetworkPolicy }, success: Instance, error: inAState }),
+  /** What its policy, or `candidate` in its place, says of a flow. */
+  Rpc.make("NetworkCheck", {
+    payload: { ...target, to: NetworkTarget, candidate: Schema.optional(NetworkPolicy) },
+    success: NetworkAnswer,
+    error: ofOne
+  }),
+  /** What a policy, or its own, would have made of the flows that its network has told of; also of an instance that is no more. */
+  Rpc.make("NetworkReplay", {
+    payload: { ...target, candidate: Schema.optional(NetworkPolicy) },
+    success: NetworkReplay,
+    error: ofOne
+  }),
   /** Waits until it is stopped, and gives it as it is then. */
   Rpc.make("InstanceWait", { payload: target, success: Instance, error: ofOne }),
   /** Every instance as it is now, then every change, without end. */
@@ -155,69 +227,13 @@ export class AegisRpcs extends RpcGroup.make(
   /** The chain of causes behind an instance's present state, in sentences. */
   Rpc.make("Why", { payload: target, success: Schema.Array(Schema.String), error: ofOne }),
   Rpc.make("AuditVerify", { success: AuditVerdict, error: StoreError }),
-  /** Brings an image and builds its root disk; ends after `Pulled`. `source` is an image's name, or a local source with an absolute path. */
-  Rpc.make("ImagePull", {
-    payload: { source: ImageSourceText, refresh: Schema.Boolean },
-    success: PullProgress,
-    error: Schema.Union(ImageRefInvalid, PullError),
-    stream: true
-  }),
-  /** Brings a local source and gives the image the names that the source has for it; the last element says them. */
-  Rpc.make("ImageLoad", {
-    payload: { source: ImageSourceText },
-    success: Schema.Union(PullProgress, ImageLoaded),
-    error: Schema.Union(ImageRefInvalid, PullError),
-    stream: true
-  }),
-  Rpc.make("ImageList", { success: ImageList, error: imageStore }),
-  Rpc.make("ImageInspect", {
-    payload: { source: ImageSourceText },
-    success: ImageDetails,
-    error: Schema.Union(ImageRefInvalid, ImageNotFound, imageStore)
-  }),
-  /** Takes a name away, and what no other name needs. */
-  Rpc.make("ImageRemove", {
-    payload: { source: ImageSourceText },
-    success: ImagesRemoved,
-    error: Schema.Union(ImageRefInvalid, ImageNotFound, ImageInUse, imageStore, StoreError)
-  }),
-  /** Removes what no name needs; with `all` also the names that no instance needs. */
-  Rpc.make("ImagePrune", {
-    payload: { all: Schema.Boolean },
-    success: ImagesRemoved,
-    error: Schema.Union(imageStore, StoreError)
-  }),
-  /** Makes this variant of the base root file system and the active one; new instances boot from it. */
-  Rpc.make("RootfsPull", {
-    payload: { variant: RootfsVariant },
-    success: RootfsProgress,
-    error: Schema.Union(RootfsUnavailable, DiskFull),
-    stream: true
-  }),
   /** An instance's log; with `query.follow` also what comes, until the instance is deleted. */
   Rpc.make("Logs", {
     payload: { ...target, query: LogQuery },
-    success: LogEntry,
+    success: LogBatch,
     error: Schema.Union(NotFound, StoreError, InvalidArgument, LogUnavailable),
     stream: true
   }),
-  /** Stores secrets, all or none; those that are there are replaced. Instances have them from their next start on. */
-  Rpc.make("SecretSet", {
-    payload: { secrets: Schema.NonEmptyArray(NewSecret) },
-    success: Schema.Array(SecretInfo),
-    error: Schema.Union(InvalidArgument, ...VaultError.members)
-  }),
-  /** By name; never a value. There is no call that gives one. */
-  Rpc.make("SecretList", { success: Schema.Array(SecretInfo), error: VaultUnavailable }),
-  Rpc.make("SecretDelete", {
-    payload: { name: Schema.String },
-    error: Schema.Union(SecretUnknown, ...VaultError.members)
-  }),
-  /** Encrypts all of them anew with a new key; says how many there are. */
-  Rpc.make("SecretRotateKey", {
-    success: Schema.Int,
-    error: Schema.Union(VaultCorrupt, ...VaultError.members)
-  }),
   /** The daemon ends and leaves its VMs running, for the next daemon to go on with (`aegis down --keep`). */
   Rpc.make("Leave")
-) {}
+).merge(HomeRpcs) {}

@@ -1,7 +1,7 @@
 /**
  * `--expose` as people type it: `80`, `80:tcp`, `80/tcp`, `8080:80`, `8080:80/tcp`.
  */
-import { Exposure } from "@aegis/domain"
+import { Exposure, PortNumber } from "@aegis/domain"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 
@@ -28,3 +28,13 @@ export const SpokenExposure = Schema.transformOrFail(Schema.String, Schema.typeS
   encode: ({ hostPort, port, protocol }) =>
     ParseResult.succeed(`${hostPort === undefined ? "" : `${hostPort}:`}${port}/${protocol}`)
 }).annotations({ identifier: "SpokenExposure", description: form })
+
+/** A port, in ASCII digits alone. */
+export const SpokenPort = Schema.String.pipe(
+  Schema.pattern(/^[1-9][0-9]{0,4}$/),
+  Schema.compose(Schema.NumberFromString),
+  Schema.compose(PortNumber)
+).annotations({
+  identifier: "SpokenPort",
+  message: () => ({ message: "a port is a whole number from 1 to 65535", override: true })
+})

@@ -66,6 +66,20 @@ export class WorkspaceRefused extends Schema.TaggedError<WorkspaceRefused>()(
   }
 }
 
+/** The directory of the host that an instance was made with is not there any more, or is another one now (T-137). */
+export class WorkspaceGone extends Schema.TaggedError<WorkspaceGone>()(
+  "WorkspaceGone",
+  { workspace: Schema.String, reason: Schema.String },
+  HttpApiSchema.annotations({ status: 409 })
+) {
+  override get message() {
+    return `workspace ${this.workspace} is gone: ${this.reason}`
+  }
+  get remedy() {
+    return `put it back, or delete the instance and create it with another: nothing is made in place of a directory of yours`
+  }
+}
+
 /** There is no base root file system, or it could not be made. */
 export class RootfsUnavailable extends Schema.TaggedError<RootfsUnavailable>()(
   "RootfsUnavailable",
@@ -89,7 +103,7 @@ export class BackendUnavailable extends Schema.TaggedError<BackendUnavailable>()
 }
 
 /** Where in its start an instance failed. */
-export const BootStage = Schema.Literal("disk", "workspace", "vmm", "channel", "mount", "command")
+export const BootStage = Schema.Literal("disk", "workspace", "network", "vmm", "channel", "mount", "command")
 export type BootStage = typeof BootStage.Type
 
 /** The VM was begun and did not come up. `consoleTail` is what the guest printed last. */
@@ -178,10 +192,10 @@ export class CrashLoop extends Schema.TaggedError<CrashLoop>()(
   }
 }
 
-/** The daemon could not be spoken to: it is not there, it is going, or the connection broke under a call. */
+/** The daemon could not be spoken to: it is not there, it is going, the connection broke under a call, or it is of another version than `detail`, ours. */
 export class DaemonUnreachable extends Schema.TaggedError<DaemonUnreachable>()(
   "DaemonUnreachable",
-  { reason: Schema.Literal("absent", "stopping", "lost"), detail: Schema.String },
+  { reason: Schema.Literal("absent", "stopping", "lost", "skewed"), detail: Schema.String },
   HttpApiSchema.annotations({ status: 503 })
 ) {
   override get message() {
@@ -192,9 +206,18 @@ export class DaemonUnreachable extends Schema.TaggedError<DaemonUnreachable>()(
         return "aegisd is stopping"
       case "lost":
         return `the connection to aegisd was lost: ${this.detail}`
+      case "skewed":
+        return `the aegisd that runs is not of version ${this.detail}, as this program is`
     }
   }
   get remedy() {
-    return this.reason === "absent" ? "aegis up" : "aegis status shows whether it runs; aegis up starts it"
+    switch (this.reason) {
+      case "absent":
+        return "aegis up"
+      case "skewed":
+        return "aegis down && aegis up starts this version's"
+      default:
+        return "aegis status shows whether it runs; aegis up starts it"
+    }
   }
 }

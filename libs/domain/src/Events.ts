@@ -2,12 +2,20 @@
  * What the journal holds: everything the runtime did, who asked for it, and a hash that ties each row to the one before it.
  */
 import * as Schema from "effect/Schema"
-import { PortBinding } from "./Exposure.ts"
-import { InstanceId } from "./Ids.ts"
+import { Exposure, PortBinding, PortNumber } from "./Exposure.ts"
+import { InstanceId, WorkspaceName } from "./Ids.ts"
+import { Keepalive } from "./Keepalive.ts"
+import { EndedFlow, UnnamedFlows } from "./network/EndedFlow.ts"
+import { NetworkPolicy } from "./network/NetworkPolicy.ts"
+import { RefusedFlow } from "./network/RefusedFlow.ts"
 import { EndReason, InstanceSpec, withBlankEnvironment } from "./Instance.ts"
 
 /** A person at a terminal; `command` is the subcommand, never its arguments. */
 export class ByCli extends Schema.TaggedClass<ByCli>()("Cli", { command: Schema.String }) {}
+/** An agent, by a tool of `aegis-mcp`. */
+export class ByMcp extends Schema.TaggedClass<ByMcp>()("Mcp", { tool: Schema.String }) {}
+/** Some other program, by a client library or with the runtime inside; `name` is what it calls itself. */
+export class ByProgram extends Schema.TaggedClass<ByProgram>()("Program", { name: Schema.optional(Schema.String) }) {}
 /** A program that speaks REST. */
 export class ByRest extends Schema.TaggedClass<ByRest>()("Rest", { route: Schema.String }) {}
 /** A connection that came through the router (S-128). */
@@ -28,7 +36,18 @@ export class ByDaemon extends Schema.TaggedClass<ByDaemon>()("Daemon", { because
 export class ByUnknown extends Schema.TaggedClass<ByUnknown>()("Unknown", { text: Schema.String }) {}
 
 /** Who asked for it. */
-export const EventCause = Schema.Union(ByCli, ByRest, ByRouter, ByIdleTimer, ByGuest, ByRecovery, ByDaemon, ByUnknown)
+export const EventCause = Schema.Union(
+  ByCli,
+  ByMcp,
+  ByProgram,
+  ByRest,
+  ByRouter,
+  ByIdleTimer,
+  ByGuest,
+  ByRecovery,
+  ByDaemon,
+  ByUnknown
+)
 export type EventCause = typeof EventCause.Type
 
 /** How to find a VM again that outlives its daemon: its process, told from a later one by its start time, and what its backend needs. */
@@ -72,6 +91,14 @@ export class InstancePruned extends Schema.TaggedClass<InstancePruned>()("Instan
 export class PortsAssigned extends Schema.TaggedClass<PortsAssigned>()("PortsAssigned", {
   ports: Schema.Array(PortBinding)
 }) {}
+/** A port of the host leads to one more of its guest's ports. */
+export class PortExposed extends Schema.TaggedClass<PortExposed>()("PortExposed", {
+  /** As it was asked for. */
+  exposure: Exposure,
+  host: PortNumber
+}) {}
+/** No port of the host leads to this one of its guest any more. */
+export class PortUnexposed extends Schema.TaggedClass<PortUnexposed>()("PortUnexposed", { port: PortNumber }) {}
 /** A daemon that has just started goes on with a VM that ran when it came. */
 export class InstanceAdopted extends Schema.TaggedClass<InstanceAdopted>()("InstanceAdopted", {
   vm: VmRecord,
@@ -100,6 +127,29 @@ export class SecretDeleted extends Schema.TaggedClass<SecretDeleted>()("SecretDe
 export class SecretKeyRotated extends Schema.TaggedClass<SecretKeyRotated>()("SecretKeyRotated", {
   secrets: Schema.Int
 }) {}
+/** A named workspace was removed, with what it took of the disk, in bytes. */
+export class WorkspaceRemoved extends Schema.TaggedClass<WorkspaceRemoved>()("WorkspaceRemoved", {
+  name: WorkspaceName,
+  bytes: Schema.NonNegativeInt
+}) {}
+/** Its network refused these flows of its guest. */
+export class FlowsRefused extends Schema.TaggedClass<FlowsRefused>()("FlowsRefused", {
+  flows: Schema.Array(RefusedFlow),
+  /** How many refusals beside those. */
+  more: Schema.Int
+}) {}
+/** Its network had let these flows of its guest through, and they are over. Told where the policy says so. */
+export class FlowsEnded extends Schema.TaggedClass<FlowsEnded>()("FlowsEnded", {
+  flows: Schema.Array(EndedFlow),
+  /** Those beside them. */
+  more: Schema.optional(UnnamedFlows)
+}) {}
+/** What its network lets through from now on. */
+export class NetworkChanged extends Schema.TaggedClass<NetworkChanged>()("NetworkChanged", { policy: NetworkPolicy }) {}
+/** Idling neither pauses nor stops it until then; in place of a lease that it had. */
+export class KeepaliveGiven extends Schema.TaggedClass<KeepaliveGiven>()("KeepaliveGiven", { keepalive: Keepalive }) {}
+/** Its lease is over, or was given back. */
+export class KeepaliveEnded extends Schema.TaggedClass<KeepaliveEnded>()("KeepaliveEnded", {}) {}
 /** A daemon began to serve. */
 export class DaemonStarted extends Schema.TaggedClass<DaemonStarted>()("DaemonStarted", {
   version: Schema.String,
@@ -122,12 +172,20 @@ export const EventData = Schema.Union(
   InstanceDeleted,
   InstancePruned,
   PortsAssigned,
+  PortExposed,
+  PortUnexposed,
   InstanceAdopted,
   WakeUpsSuspended,
+  FlowsRefused,
+  FlowsEnded,
+  NetworkChanged,
+  KeepaliveGiven,
+  KeepaliveEnded,
   SecretsGiven,
   SecretsSet,
   SecretDeleted,
   SecretKeyRotated,
+  WorkspaceRemoved,
   DaemonStarted,
   DaemonStopped,
   UnreadableEvent

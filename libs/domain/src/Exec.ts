@@ -50,7 +50,9 @@ export class ExecStarted extends Schema.TaggedClass<ExecStarted>()("ExecStarted"
 }) {}
 /** It has ended, and all it said has come. */
 export class ExecEnded extends Schema.TaggedClass<ExecEnded>()("ExecEnded", {
-  reason: Schema.Union(Exited, Signaled)
+  reason: Schema.Union(Exited, Signaled),
+  /** How long it took in its guest, from its fork to its end, in microseconds. */
+  ranMicros: Schema.optional(Schema.NonNegativeInt)
 }) {}
 
 /** What a reader is told, in this order: ExecStarted, Output*, ExecEnded. One that is started detached: ExecStarted alone. */
@@ -110,5 +112,19 @@ export class ExecLost extends Schema.TaggedError<ExecLost>()(
   }
   get remedy() {
     return `aegis why ${this.target} says what became of it`
+  }
+}
+
+/** The guest was asked to run the command and has not answered (T-239). */
+export class ExecUnanswered extends Schema.TaggedError<ExecUnanswered>()(
+  "ExecUnanswered",
+  { target: Schema.String, waited: Schema.String },
+  HttpApiSchema.annotations({ status: 504 })
+) {
+  override get message() {
+    return `instance "${this.target}": the guest did not answer within ${this.waited}; whether the command began is not known`
+  }
+  get remedy() {
+    return `it is ended as soon as the guest answers: try again, or see aegis logs ${this.target}`
   }
 }

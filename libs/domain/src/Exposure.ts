@@ -20,7 +20,8 @@ export class Exposure extends Schema.Class<Exposure>("Exposure")({
   hostPort: Schema.optional(PortNumber)
 }) {}
 
-const maxExposures = 64
+/** Of one instance. */
+export const maxExposures = 64
 
 const twice = (ports: ReadonlyArray<number>) => ports.find((port, index) => ports.indexOf(port) !== index)
 
@@ -53,6 +54,34 @@ export class PortTaken extends Schema.TaggedError<PortTaken>()(
   }
   get remedy() {
     return "choose another port, or leave it out: a free one is taken then"
+  }
+}
+
+/** The port is exposed in another way than is asked for. */
+export class AlreadyExposed extends Schema.TaggedError<AlreadyExposed>()(
+  "AlreadyExposed",
+  { target: Schema.String, port: Schema.Int, host: Schema.Int, protocol: ExposedProtocol },
+  HttpApiSchema.annotations({ status: 409 })
+) {
+  override get message() {
+    return `port ${this.port} of instance "${this.target}" is exposed already: port ${this.host} of this machine leads to it (${this.protocol})`
+  }
+  get remedy() {
+    return `aegis unexpose ${this.target} ${this.port}, then expose it again`
+  }
+}
+
+/** The port is not exposed, or not any more. */
+export class NotExposed extends Schema.TaggedError<NotExposed>()(
+  "NotExposed",
+  { target: Schema.String, port: Schema.Int },
+  HttpApiSchema.annotations({ status: 404 })
+) {
+  override get message() {
+    return `port ${this.port} of instance "${this.target}" is not exposed`
+  }
+  get remedy() {
+    return `aegis instance info ${this.target} shows which are; aegis expose ${this.target} ${this.port} exposes it`
   }
 }
 
@@ -97,3 +126,19 @@ export class TooManyConnections extends Schema.TaggedError<TooManyConnections>()
     return "try again when some of them have ended"
   }
 }
+
+/** What has come by one exposed port since the daemon began to serve it. */
+export class EndpointUse extends Schema.Class<EndpointUse>("EndpointUse")({
+  guest: PortBinding.fields.guest,
+  /** Connections into the guest: each request of HTTP has one of its own. */
+  connections: Schema.NonNegativeInt,
+  /** Requests of HTTP. */
+  requests: Schema.NonNegativeInt,
+  /** Bytes from clients, and to them, of whole requests and answers; of connections that are open as of a moment ago. */
+  received: Schema.NonNegativeInt,
+  sent: Schema.NonNegativeInt,
+  /** How often somebody had to wait for the instance to be started or resumed. */
+  wakes: Schema.NonNegativeInt,
+  /** Connections and requests that the guest could not be reached for, or that it gave no usable answer to. */
+  errors: Schema.NonNegativeInt
+}) {}

@@ -34,6 +34,15 @@ export type Handle = typeof Handle.Type
 /** What a command takes where the reference says `HANDLE_OR_ID`: looked up, never parsed. At most 128 characters. */
 export const InstanceTarget = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(128))
 
+/** What a program that uses a client library calls itself, for the journal; short, and nothing that a terminal would obey. */
+export const ProgramName = Schema.String.pipe(
+  Schema.pattern(/^[\w@](?:[\w.@/+ -]{0,62}[\w.@/+-])?$/, {
+    message: () => "a program's name is 1 to 64 letters, digits, spaces and . @ / + _ -"
+  }),
+  Schema.brand("@aegis/ProgramName")
+)
+export type ProgramName = typeof ProgramName.Type
+
 /** A named workspace: one directory name under `<home>/data/workspaces` (T-133). `run-…` is kept for temporary ones. */
 export const WorkspaceName = Schema.String.pipe(
   Schema.pattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {

@@ -2,11 +2,15 @@
  * An instance: one microVM with one primary command.
  */
 import * as Schema from "effect/Schema"
-import { Exposures, PortBinding } from "./Exposure.ts"
+import { EndpointUse, Exposures, PortBinding } from "./Exposure.ts"
 import { PullProgress } from "./Image.ts"
-import { Handle, InstanceId, WorkspaceName } from "./Ids.ts"
+import { Handle, InstanceId } from "./Ids.ts"
+import { Keepalive } from "./Keepalive.ts"
+import { NetworkPolicy } from "./network/NetworkPolicy.ts"
+import { NetworkTraffic } from "./network/NetworkTraffic.ts"
 import { defaultMemoryMib, defaultVcpus, maxCommandBytes, MemoryMib, VcpuCount } from "./Resources.ts"
 import { SecretRequest } from "./Secret.ts"
+import { TemporaryWorkspace, WorkspaceRequest } from "./Workspace.ts"
 
 const noNul = <S extends Schema.Schema<string, string>>(schema: S) =>
   schema.pipe(Schema.filter((text) => (text.includes("\0") ? "a NUL byte cannot be passed to a program" : undefined)))
@@ -45,22 +49,6 @@ export const GuestPath = noNul(
   )
 )
 
-/** Removed with the instance (S-062). */
-export class TemporaryWorkspace extends Schema.TaggedClass<TemporaryWorkspace>()("Temporary", {}) {}
-/** `<home>/data/workspaces/<name>`, made on demand, never removed by us (S-074). */
-export class NamedWorkspace extends Schema.TaggedClass<NamedWorkspace>()("Named", {
-  name: WorkspaceName,
-  readOnly: Schema.Boolean
-}) {}
-/** An absolute path on the host: the CLI resolves what its user typed (S-075), the daemon checks it (T-134). */
-export class HostWorkspace extends Schema.TaggedClass<HostWorkspace>()("HostPath", {
-  path: noNul(Schema.String.pipe(Schema.startsWith("/"), Schema.maxLength(4096))),
-  readOnly: Schema.Boolean
-}) {}
-
-export const WorkspaceRequest = Schema.Union(TemporaryWorkspace, NamedWorkspace, HostWorkspace)
-export type WorkspaceRequest = typeof WorkspaceRequest.Type
-
 /** Everything that is needed to start an instance. */
 export class InstanceSpec extends Schema.Class<InstanceSpec>("InstanceSpec")({
   command: Command,
@@ -75,6 +63,8 @@ export class InstanceSpec extends Schema.Class<InstanceSpec>("InstanceSpec")({
   image: Schema.optional(Schema.String.pipe(Schema.minLength(1), Schema.maxLength(4200))),
   /** Its ports that the host can reach (S-070). */
   exposes: Schema.optionalWith(Exposures, { default: () => [] }),
+  /** What its network lets through. */
+  network: Schema.optionalWith(NetworkPolicy, { default: () => new NetworkPolicy({}) }),
   /** After how many idle seconds it is paused, and stopped (D-08): 0 never; absent: as the daemon does. */
   idlePauseSeconds: Schema.optional(Schema.NonNegative),
   idleStopSeconds: Schema.optional(Schema.NonNegative),
@@ -132,13 +122,23 @@ export class Instance extends Schema.Class<Instance>("Instance")({
   vcpus: VcpuCount,
   /** The real path on the host that the guest sees at /workspace. */
   workspace: Schema.optional(Schema.String),
+  /** The other instances that have the same directory, by handle or id; only of one that is asked for by itself (T-140). */
+  sharesWorkspaceWith: Schema.optional(Schema.Array(Schema.String)),
   image: Schema.optional(Schema.String),
   /** The secrets that it is given, by name. */
   secrets: Schema.optional(Schema.Array(SecretRequest)),
+  /** What its network lets through. */
+  network: Schema.optional(NetworkPolicy),
+  /** What has passed through it in this life; only of one that is asked for by itself, and whose network answers. */
+  traffic: Schema.optional(NetworkTraffic),
   /** Its exposed ports, and the host's ports that lead to them. */
   endpoints: Schema.optionalWith(Schema.Array(PortBinding), { default: () => [] }),
+  /** What has come by them; of those that were used, and only of one that is asked for by itself. */
+  endpointUses: Schema.optional(Schema.Array(EndpointUse)),
   /** How many connections to them are open. */
   connections: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 }),
+  /** Until when idling leaves it alone. */
+  keepalive: Schema.optional(Keepalive),
   createdAt: Schema.DateTimeUtc,
   /** When its guest last began to run its command. */
   startedAt: Schema.optional(Schema.DateTimeUtc),

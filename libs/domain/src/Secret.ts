@@ -39,12 +39,12 @@ export class NewSecret extends Schema.Class<NewSecret>("NewSecret")({
 }) {}
 
 /** One secret, as a variable of this name. */
-export class NamedSecret extends Schema.TaggedClass<NamedSecret>()("Named", {
+export class NamedSecret extends Schema.TaggedClass<NamedSecret>("NamedSecret")("Named", {
   name: SecretName,
   variable: variableName
 }) {}
 /** All that there are when the guest starts, each under its own name. */
-export class AllSecrets extends Schema.TaggedClass<AllSecrets>()("All", {}) {}
+export class AllSecrets extends Schema.TaggedClass<AllSecrets>("AllSecrets")("All", {}) {}
 
 export const SecretRequest = Schema.Union(NamedSecret, AllSecrets)
 export type SecretRequest = typeof SecretRequest.Type

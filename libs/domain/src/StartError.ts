@@ -13,6 +13,7 @@ import {
   ResourcesRefused,
   RootfsUnavailable,
   StateConflict,
+  WorkspaceGone,
   WorkspaceRefused
 } from "./Errors.ts"
 import { PortTaken } from "./Exposure.ts"
@@ -27,6 +28,7 @@ export const StartError = Schema.Union(
   HandleTaken,
   StateConflict,
   WorkspaceRefused,
+  WorkspaceGone,
   RootfsUnavailable,
   ImageRefInvalid,
   ...PullError.members,

@@ -32,11 +32,22 @@ export class Capabilities extends Schema.Class<Capabilities>("Capabilities")({
   bootFromDiskLayers: Schema.Boolean
 }) {}
 
+/** Where all instances are served, or why they are not (T-282). */
+export const RouterState = Schema.Union(
+  Schema.TaggedStruct("RouterServing", { address: Schema.String }),
+  Schema.TaggedStruct("RouterDown", { reason: Schema.String, remedy: Schema.String })
+)
+export type RouterState = typeof RouterState.Type
+
+export const routerAddress = (state: RouterState): string | undefined =>
+  state._tag === "RouterServing" ? state.address : undefined
+
 export class DaemonStatus extends Schema.Class<DaemonStatus>("DaemonStatus")({
   version: Schema.String,
   pid: Schema.Int,
   startedAt: Schema.DateTimeUtc,
   verdict: BackendVerdict,
   capabilities: Capabilities,
+  router: RouterState,
   instances: Schema.Int
 }) {}

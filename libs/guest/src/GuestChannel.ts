@@ -12,6 +12,8 @@ import * as http2 from "node:http2"
 import type { Duplex } from "node:stream"
 import { acknowledgement, type Frame, FrameDecoder, type GuestProtocolViolation } from "./Frames.ts"
 import { execsOf, type GuestExecs } from "./GuestExecs.ts"
+import { filesOf, type GuestFiles } from "./GuestFiles.ts"
+import { greet } from "./Hello.ts"
 import {
   bodyOf,
   broken,
@@ -48,6 +50,7 @@ export interface GuestChannel {
   readonly stdin: Effect.Effect<StdinWriter, ChannelError, Scope.Scope>
   /** The commands beside the primary one. */
   readonly execs: GuestExecs
+  readonly files: GuestFiles
   readonly signal: (signal: number) => Effect.Effect<void, ChannelError>
   /**
    * Connects to a port of the guest's loopback. The stream is the caller's to destroy. Refused with `connect-refused` where nobody listens.
@@ -66,9 +69,15 @@ export interface GuestChannel {
 const sessionWindow = 16 * 1024 * 1024
 const streamWindow = 512 * 1024
 
+/** What a harness may take to answer a hello that it got, until another is tried: one that was cut in two is never answered. */
+const helloPatience = "5 seconds"
+
+/** The same for its first word of HTTP/2. */
+const settingsPatience = "10 seconds"
+
 /**
- * Opens a session. `dial` gives a fresh byte stream, which then belongs to the session; it is called again, 10 ms apart, until a harness has answered with its
- * HTTP/2 settings: a guest that is still booting refuses or resets. The caller limits the whole by time.
+ * Opens a session. `dial` gives a byte stream, which then belongs to the session; it is called again, 10 ms apart, until a harness has
+ * answered: a guest that is still booting refuses or resets. The caller limits the whole by time.
  */
 export const connect = (dial: Effect.Effect<Duplex, ChannelBroken>): Effect.Effect<GuestChannel, never, Scope.Scope> =>
   // Interruptible while it waits for a guest that may never answer, and not between the session and its finalizer.
@@ -78,37 +87,45 @@ export const connect = (dial: Effect.Effect<Duplex, ChannelBroken>): Effect.Effe
     )
   ).pipe(Effect.map(channelOf), Effect.withSpan("GuestChannel.connect"))
 
+const within = (duration: Duration.DurationInput) =>
+  Effect.timeoutFail({ duration, onTimeout: () => broken("the guest does not answer") })
+
 const openSession = (dial: Effect.Effect<Duplex, ChannelBroken>) =>
-  Effect.flatMap(dial, (socket) =>
-    Effect.async<http2.ClientHttp2Session, ChannelBroken>((resume) => {
-      const session = http2.connect("http://guest", {
-        createConnection: () => socket,
-        settings: {
-          enablePush: false,
-          initialWindowSize: streamWindow,
-          maxFrameSize: 131_072,
-          maxHeaderListSize: 16_384
-        },
-        maxSessionMemory: 64
-      })
-      const fail = (cause: unknown) => {
-        session.destroy()
-        resume(Effect.fail(broken(cause)))
-      }
-      const onClose = () => fail("the guest closed the channel")
-      session.once("error", fail)
-      session.once("close", onClose)
-      session.once("remoteSettings", () => {
-        session.off("error", fail)
-        session.off("close", onClose)
-        // An error of an established session shows in each of its requests; without a listener it would end the process.
-        session.on("error", () => undefined)
-        session.setLocalWindowSize(sessionWindow)
-        resume(Effect.succeed(session))
-      })
-      return Effect.sync(() => session.destroy())
+  Effect.gen(function* () {
+    const socket = yield* dial
+    yield* within(helloPatience)(greet(socket))
+    return yield* within(settingsPatience)(sessionOver(socket))
+  })
+
+const sessionOver = (socket: Duplex) =>
+  Effect.async<http2.ClientHttp2Session, ChannelBroken>((resume) => {
+    const session = http2.connect("http://guest", {
+      createConnection: () => socket,
+      settings: {
+        enablePush: false,
+        initialWindowSize: streamWindow,
+        maxFrameSize: 131_072,
+        maxHeaderListSize: 16_384
+      },
+      maxSessionMemory: 64
     })
-  )
+    const fail = (cause: unknown) => {
+      session.destroy()
+      resume(Effect.fail(broken(cause)))
+    }
+    const onClose = () => fail("the guest closed the channel")
+    session.once("error", fail)
+    session.once("close", onClose)
+    session.once("remoteSettings", () => {
+      session.off("error", fail)
+      session.off("close", onClose)
+      // An error of an established session shows in each of its requests; without a listener it would end the process.
+      session.on("error", () => undefined)
+      session.setLocalWindowSize(sessionWindow)
+      resume(Effect.succeed(session))
+    })
+    return Effect.sync(() => session.destroy())
+  })
 
 const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
   /** One request with a whole body, and the whole answer's text. */
@@ -154,6 +171,7 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
     events: (after) => events("/events", after),
     stdin: stdin("/stdin"),
     execs: execsOf({ json, command, events, stdin, remove: (path) => Effect.asVoid(exchange("DELETE", path)) }),
+    files: filesOf(session, { json, command }),
     signal: (signal) => command("/signal", JSON.stringify({ signal })).pipe(Effect.withSpan("GuestChannel.signal")),
     tunnel: (port) => openTunnel(session, port),
     setClock: (clockMs) =>

@@ -26,7 +26,7 @@ export type ChannelError = ChannelBroken | GuestProtocolViolation | HarnessRefus
 export const broken = (cause: unknown) =>
   new ChannelBroken({ message: cause instanceof Error ? cause.message : String(cause) })
 
-export type Method = "GET" | "POST" | "DELETE"
+export type Method = "GET" | "POST" | "PUT" | "DELETE"
 
 const openStream = (session: http2.ClientHttp2Session, headers: http2.OutgoingHttpHeaders) =>
   Effect.try({

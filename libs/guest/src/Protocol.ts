@@ -39,6 +39,14 @@ export class BootMessage extends Schema.Class<BootMessage>("BootMessage")({
   seed: Schema.Uint8ArrayFromBase64,
   rootDevice: Schema.String,
   workspace: Schema.optional(Schema.Struct({ tag: Schema.String, readOnly: Schema.Boolean })),
+  network: Schema.optional(
+    Schema.Struct({
+      mtu: Schema.Int,
+      addresses: Schema.Array(Schema.String),
+      gateways: Schema.Array(Schema.String),
+      nameservers: Schema.Array(Schema.String)
+    })
+  ),
   stdin: Schema.Literal("null", "pipe")
 }) {}
 
@@ -73,6 +81,19 @@ export type ExecState = typeof ExecState.Type
 /** The answer to `GET /execs`. */
 export const Execs = Schema.Struct({ execs: Schema.Array(ExecState).pipe(Schema.maxItems(64)) })
 
+/** What one message may carry of a file, in bytes. */
+export const maxPieceBytes = 512 * 1024
+
+/** The answer to `POST /files/read`: the file's size, and the bytes that were asked for, as far as there are any. */
+export const FilePieceAnswer = Schema.Struct({
+  size: Schema.NonNegativeInt,
+  bytes: Schema.Uint8ArrayFromBase64
+})
+
+/** The answer to `PUT /files`. */
+export const Extracted = Schema.Struct({ files: Schema.NonNegativeInt, bytes: Schema.NonNegativeInt })
+export type Extracted = typeof Extracted.Type
+
 /** The body of every error answer of the harness. */
 export const HarnessError = Schema.Struct({
   code: Schema.Literal(
@@ -83,6 +104,7 @@ export const HarnessError = Schema.Struct({
     "spawn-not-found",
     "spawn-denied",
     "spawn-failed",
+    "file",
     "limit",
     "connect-refused",
     "connect-timeout",
@@ -99,7 +121,9 @@ export const ExitEvent = Schema.Struct({
   type: Schema.Literal("exit"),
   code: Schema.optional(Schema.Int.pipe(Schema.between(0, 255))),
   signal: Schema.optional(Schema.Int.pipe(Schema.between(1, 64))),
-  oom: Schema.optional(Schema.Boolean)
+  oom: Schema.optional(Schema.Boolean),
+  /** Microseconds from before its fork to the harness's having waited for it. */
+  ranUs: Schema.optional(Schema.NonNegativeInt)
 }).pipe(
   Schema.filter((event) =>
     (event.code === undefined) === (event.signal === undefined) ? "exactly one of code and signal" : undefined

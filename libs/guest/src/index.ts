@@ -1,6 +1,8 @@
 export * from "./Frames.ts"
 export * from "./GuestChannel.ts"
 export * from "./GuestExecs.ts"
+export * from "./GuestFiles.ts"
 export { ChannelBroken, type ChannelError, HarnessRefused } from "./GuestRequest.ts"
+export { answerHello } from "./Hello.ts"
 export * from "./Protocol.ts"
 export * from "./Tunnel.ts"

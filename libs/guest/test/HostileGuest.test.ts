@@ -9,7 +9,7 @@ import * as http2 from "node:http2"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
-import { BootMessage, ChannelBroken, connect } from "../src/index.ts"
+import { answerHello, BootMessage, ChannelBroken, connect } from "../src/index.ts"
 
 /** A channel to whatever `serve` does with the guest's end of the stream. */
 const channelTo = (serve: (socket: net.Socket) => void) =>
@@ -19,7 +19,7 @@ const channelTo = (serve: (socket: net.Socket) => void) =>
     const server = net.createServer((socket) => {
       sockets.add(socket)
       socket.on("error", () => undefined)
-      serve(socket)
+      Effect.runFork(Effect.andThen(answerHello(socket), () => serve(socket)))
     })
     server.listen(path.join(directory, "channel.sock"))
     yield* Effect.promise(() => once(server, "listening"))

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as http2 from "node:http2"
 import * as net from "node:net"
-import { connect, type Tunnel } from "../src/index.ts"
+import { answerHello, connect, type Tunnel } from "../src/index.ts"
 
 /** A harness that answers CONNECT as `serve` says, over a real socket. */
 const harness = (serve: (stream: http2.ServerHttp2Stream, authority: string) => void) =>
@@ -13,13 +13,16 @@ const harness = (serve: (stream: http2.ServerHttp2Stream, authority: string) => 
       serve(stream, headers[":authority"] ?? "")
     })
     server.on("sessionError", () => undefined)
+    const listener = net.createServer((socket) =>
+      Effect.runFork(Effect.andThen(answerHello(socket), () => server.emit("connection", socket)))
+    )
     const port = yield* Effect.async<number>((resume) => {
-      server.listen(0, "127.0.0.1", () => {
-        const address = server.address()
+      listener.listen(0, "127.0.0.1", () => {
+        const address = listener.address()
         resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
       })
     })
-    yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+    yield* Effect.addFinalizer(() => Effect.sync(() => listener.close()))
     return yield* connect(Effect.sync(() => net.connect(port, "127.0.0.1")))
   })
 

@@ -55,6 +55,18 @@ export const isAlive = ({ pid, startTime }: Pick<ProcessEntry, "pid" | "startTim
     Option.exists((found) => found.startTime === startTime)
   )
 
+/**
+ * How many bytes a process and its children have caused to be written to disks so far (proc_pid_io(5), `write_bytes`); one that cannot
+ * be read counts as none. Linux's /proc.
+ */
+export const written = (pid: number): Effect.Effect<number> =>
+  Effect.promise(async () => {
+    const text = (file: string) => fs.readFile(`/proc/${file}`, "utf8").catch(() => "")
+    const children = (await text(`${pid}/task/${pid}/children`)).split(" ").filter((child) => child !== "")
+    const counts = await Promise.all([pid, ...children].map((one) => text(`${one}/io`)))
+    return counts.reduce((sum, count) => sum + Number(/^write_bytes: (\d+)$/m.exec(count)?.[1] ?? 0), 0)
+  })
+
 /** The arguments of each living process of this user. Linux's /proc. */
 export const commandLines: Effect.Effect<ReadonlyArray<ProcessEntry & { readonly argv: ReadonlyArray<string> }>> =
   Effect.gen(function* () {

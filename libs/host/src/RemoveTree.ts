@@ -4,7 +4,7 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { randomUUID } from "node:crypto"
-import { constants } from "node:fs"
+import { constants, type Stats } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 
@@ -35,8 +35,7 @@ export const removeTree = (root: string): Effect.Effect<void, TreeNotRemoved> =>
       if (found === undefined) return
       if (!found.isDirectory()) return fs.unlink(root)
       await refuseMounts(await fs.realpath(root))
-      if ((found.mode & 0o700) !== 0o700) await fs.chmod(root, 0o700)
-      await withDirectory(root, (top) => empty(top, { path: top, device: found.dev }, 0))
+      await withDirectory(root, found.dev, (top) => empty(top, { path: top, device: found.dev }, 0))
       await fs.rmdir(root)
     },
     catch: (cause) => new TreeNotRemoved({ path: root, reason: cause instanceof Error ? cause.message : String(cause) })
@@ -45,13 +44,40 @@ export const removeTree = (root: string): Effect.Effect<void, TreeNotRemoved> =>
 /** Linux reaches a directory by its open descriptor, which no exchange of a name can lead astray and no length can break. */
 const byDescriptor = process.platform === "linux"
 
-const withDirectory = async (directory: string | Buffer, use: (path: string) => Promise<void>): Promise<void> => {
-  const handle = await fs.open(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
-  try {
-    await use(byDescriptor ? `/proc/self/fd/${handle.fd}` : directory.toString())
-  } finally {
-    await handle.close()
+/** Linux: a descriptor that stands for a file without opening it, which no mode forbids: open(2). Node has no name for it. */
+const O_PATH = 0o10000000
+
+/**
+ * Opens a directory, also one that its owner may not enter. What is looked at, opened up and read is one and the same directory,
+ * whatever is put in its name's place meanwhile: chmod(2) by its name would follow a symlink that has come there.
+ */
+const withDirectory = async (
+  directory: string | Buffer,
+  device: number,
+  use: (path: string) => Promise<void>
+): Promise<void> => {
+  if (!byDescriptor) {
+    await openUp(directory, await fs.lstat(directory), device)
+    return use(directory.toString())
   }
+  const found = await fs.open(directory, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  try {
+    const itself = `/proc/self/fd/${found.fd}`
+    await openUp(itself, await found.stat(), device)
+    const handle = await fs.open(itself, constants.O_RDONLY | constants.O_DIRECTORY)
+    try {
+      await use(`/proc/self/fd/${handle.fd}`)
+    } finally {
+      await handle.close()
+    }
+  } finally {
+    await found.close()
+  }
+}
+
+const openUp = async (directory: string | Buffer, found: Stats, device: number) => {
+  if (found.dev !== device) throw new Error(`${directory.toString()} is on another file system`)
+  if ((found.mode & 0o700) !== 0o700) await fs.chmod(directory, 0o700)
 }
 
 interface Top {
@@ -59,7 +85,7 @@ interface Top {
   readonly device: number
 }
 
-/** One descriptor is open per level. What lies deeper is moved up to the top, where its depth begins anew. */
+/** Two descriptors are open per level. What lies deeper is moved up to the top, where its depth begins anew. */
 const maxDepth = 64
 
 const empty = async (directory: string, top: Top, depth: number): Promise<void> => {
@@ -78,11 +104,11 @@ const empty = async (directory: string, top: Top, depth: number): Promise<void> 
 }
 
 const removeDirectory = async (directory: Buffer, top: Top, depth: number): Promise<void> => {
-  const found = await fs.lstat(directory)
-  if (found.dev !== top.device) throw new Error(`${directory.toString()} is on another file system`)
-  if ((found.mode & 0o700) !== 0o700) await fs.chmod(directory, 0o700)
-  if (depth > maxDepth) return fs.rename(directory, `${top.path}/.${randomUUID()}`)
-  await withDirectory(directory, (opened) => empty(opened, top, depth))
+  if (depth > maxDepth) {
+    // To be moved, it must be writable: its ".." changes.
+    return withDirectory(directory, top.device, () => fs.rename(directory, `${top.path}/.${randomUUID()}`))
+  }
+  await withDirectory(directory, top.device, (opened) => empty(opened, top, depth))
   await fs.rmdir(directory)
 }
 

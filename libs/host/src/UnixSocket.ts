@@ -3,6 +3,7 @@
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import type { Stats } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as net from "node:net"
@@ -69,6 +70,12 @@ export const isListening = (path: string): Effect.Effect<boolean> =>
   Effect.map(
     Effect.promise(() => fs.readFile("/proc/net/unix", "utf8").catch(() => "")),
     (table) => table.split("\n").some((line) => line.endsWith(` ${path}`) && line.split(" ")[3] === accepts)
+  )
+
+/** Waits until somebody does; the caller limits it by time. A program that has just been started takes a few milliseconds. */
+export const untilListening = (path: string): Effect.Effect<void> =>
+  Effect.asVoid(
+    Effect.repeat(isListening(path), { until: (listening) => listening, schedule: Schedule.spaced("2 millis") })
   )
 
 /** Removes the file of a listener that has gone; anything else at the path, and another user's, is an error, and stays (T-258). */

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -119,6 +119,41 @@ describe("Directories.removeTree", () => {
       assert.deepStrictEqual(fs.readdirSync(root), ["outside"])
       assert.deepStrictEqual(fs.readdirSync(outside), ["precious"])
       yield* Directories.removeTree(tree)
+    })
+  )
+
+  it.scoped("T-142 a symlink that comes in a directory's place meanwhile is not followed, by chmod neither", () =>
+    Effect.gen(function* () {
+      const root = yield* temporary
+      const outside = path.join(root, "outside")
+      const tree = path.join(root, "tree")
+      fs.mkdirSync(outside)
+      fs.writeFileSync(path.join(outside, "precious"), "")
+      fs.chmodSync(outside, 0o500)
+      // Swaps one name between a directory that must be opened up and a link to the outside, as fast as it can.
+      const swap = [
+        "const fs = require('node:fs')",
+        "process.chdir(process.argv[1])",
+        "const quiet = (act) => { try { act() } catch {} }",
+        "for (;;) {",
+        "  quiet(() => { fs.mkdirSync('tree/d', { recursive: true }); fs.chmodSync('tree/d', 0) })",
+        "  quiet(() => fs.rmdirSync('tree/d'))",
+        "  quiet(() => fs.symlinkSync('../outside', 'tree/d'))",
+        "  quiet(() => fs.unlinkSync('tree/d'))",
+        "}"
+      ].join("\n")
+      yield* Effect.acquireRelease(
+        Effect.sync(() => spawn(process.execPath, ["-e", swap, root], { stdio: "ignore" })),
+        (child) =>
+          Effect.async<void>((resume) => {
+            child.once("exit", () => resume(Effect.void))
+            child.kill("SIGKILL")
+          })
+      )
+      // It may find something new in its way each time; what it may never do is to touch the outside.
+      for (let round = 0; round < 200; round++) yield* Effect.ignore(Directories.removeTree(tree))
+      assert.strictEqual(mode(outside), "500")
+      assert.deepStrictEqual(fs.readdirSync(outside), ["precious"])
     })
   )
 

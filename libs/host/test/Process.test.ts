@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import { spawn as spawnChild } from "node:child_process"
+import { execFileSync, spawn as spawnChild } from "node:child_process"
 import { closeSync, existsSync, mkdtempSync, openSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -23,6 +23,16 @@ const says = (child: Process.Process, word: string) =>
   )
 
 describe("Process", () => {
+  it("T-270 one process more than its user may have is an error with a remedy", () => {
+    const program = path.join(import.meta.dirname, "processLimit.ts")
+    const said = execFileSync(process.execPath, ["--import", "tsx", program], { encoding: "utf8" })
+    assert.deepStrictEqual(JSON.parse(said), {
+      _tag: "SpawnFailed",
+      cause: "failed",
+      remedy: "check that /bin/true may be executed, and the limits on processes and memory"
+    })
+  })
+
   it.scoped("gives the exit code and all of the output to any number of waiters", () =>
     Effect.gen(function* () {
       const child = yield* shell("echo out; echo err >&2; exit 7")

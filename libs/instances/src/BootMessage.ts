@@ -1,8 +1,8 @@
-import type { InstanceId, InstanceSpec } from "@aegis/domain"
+import { type InstanceId, type InstanceSpec, isReadOnly } from "@aegis/domain"
 import { BootMessage, protocolVersion } from "@aegis/guest"
 import { Machine } from "@aegis/host"
 import type { RevealedSecret } from "@aegis/vault"
-import type { Vm } from "@aegis/vm"
+import { guestAddresses, type Vm } from "@aegis/vm"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -34,9 +34,8 @@ export const bootMessage = (
       seed: yield* Machine.randomBytes(64),
       rootDevice: vm.rootDevice,
       workspace:
-        vm.workspaceTag === undefined
-          ? undefined
-          : { tag: vm.workspaceTag, readOnly: spec.workspace._tag !== "Temporary" && spec.workspace.readOnly },
+        vm.workspaceTag === undefined ? undefined : { tag: vm.workspaceTag, readOnly: isReadOnly(spec.workspace) },
+      network: vm.network === undefined ? undefined : { mtu: vm.network.mtu, ...guestAddresses },
       stdin: spec.interactive ? "pipe" : "null"
     })
   })

@@ -15,19 +15,20 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type { Grace } from "./Life.ts"
 import { Action } from "./Lifecycle.ts"
-import { type Parts, usualGrace } from "./Parts.ts"
+import { type Parts, type Unless, usualGrace } from "./Parts.ts"
 
-/** How it is written down, and what is asked when nothing can come between any more. */
+/** How it is written down, and what calls it off. */
 interface StopOptions {
   readonly reason: EndReason
-  readonly unless?: () => boolean
+  readonly unless?: Unless
 }
 
 export type Ending = ReturnType<typeof make>
 
-export const make = ({ act, lifeOf, lock, logs, records, ports, usage, workspaces, shown }: Parts) => {
-  const stopLife = (id: InstanceId, grace: Duration.Duration, reason: EndReason) =>
+export const make = ({ act, endpointUses, lifeOf, lock, logs, records, ports, usage, workspaces, shown }: Parts) => {
+  const stopLife = (id: InstanceId, grace: Grace, reason: EndReason) =>
     Option.match(lifeOf(id), {
       onNone: () => Effect.void,
       onSome: (life) => life.stop(grace, reason)
@@ -35,15 +36,19 @@ export const make = ({ act, lifeOf, lock, logs, records, ports, usage, workspace
 
   const stopRecord = (
     found: InstanceRecord,
-    grace: Duration.Duration,
+    grace: Grace,
     cause: EventCause,
     { reason, unless }: StopOptions = { reason: new Stopped() }
   ) =>
     Effect.gen(function* () {
-      yield* act(found.id, cause, Action.Stop({ graceSeconds: Duration.toSeconds(grace) }), unless).pipe(
-        Effect.catchTag("NotNow", () => Effect.void)
-      )
-      if (unless?.() === true) return
+      const record = yield* act(
+        found.id,
+        cause,
+        Action.Stop({ graceSeconds: Duration.toSeconds(grace.commands) }),
+        unless
+      ).pipe(Effect.catchTag("NotNow", () => Effect.succeed(undefined)))
+      // Somebody may have come while it was written.
+      if (record === undefined || unless?.(record) === true) return
       yield* crashPoint("the stop is written down")
       yield* stopLife(found.id, grace, reason)
     })
@@ -59,6 +64,7 @@ export const make = ({ act, lifeOf, lock, logs, records, ports, usage, workspace
       yield* records.remove(id, cause, data)
       yield* ports.close(id)
       yield* usage.forget(id)
+      endpointUses.forget(id)
       yield* crashPoint("its record is gone")
     })
 
@@ -70,7 +76,7 @@ export const make = ({ act, lifeOf, lock, logs, records, ports, usage, workspace
       })
     ).pipe(Effect.uninterruptible, Effect.withSpan("Instances.remove"))
 
-  const stop = (target: string, grace: Duration.Duration, cause: EventCause, options?: StopOptions) =>
+  const stop = (target: string, grace: Grace, cause: EventCause, options?: StopOptions) =>
     Effect.gen(function* () {
       const { id } = yield* records.get(target)
       yield* lock(id)(Effect.flatMap(records.get(id), (record) => stopRecord(record, grace, cause, options)))

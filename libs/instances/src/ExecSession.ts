@@ -218,8 +218,8 @@ export const make = (options: ExecOptions): Effect.Effect<ExecSession> =>
 
 const eventOf = (frame: Frame): ExecEvent => {
   if (frame._tag === "Output") return new Output({ stream: frame.stream, bytes: frame.bytes })
-  const { code, oom, signal } = frame.event
+  const { code, oom, ranUs, signal } = frame.event
   const reason =
     signal === undefined ? new Exited({ code: code ?? 0 }) : new Signaled({ signal, outOfMemory: oom ?? false })
-  return new ExecEnded({ reason })
+  return new ExecEnded({ reason, ...(ranUs === undefined ? {} : { ranMicros: ranUs }) })
 }

@@ -13,6 +13,7 @@ import {
   ExecLost,
   ExecNotFound,
   type ExecSpec,
+  ExecUnanswered,
   StateConflict,
   type TerminalSize
 } from "@aegis/domain"
@@ -57,7 +58,7 @@ export const make = ({ usage }: Parts, { ready }: Pausing) => {
         Effect.catchAll((error) => refusal(error, name, spec)),
         Effect.timeoutFail({
           duration: answerLimit,
-          onTimeout: () => new ExecLost({ target: name, reason: `the guest did not answer within ${answerLimit}` })
+          onTimeout: () => new ExecUnanswered({ target: name, waited: answerLimit })
         }),
         // It may have been started all the same.
         Effect.onError(() => life.extend(Effect.forkScoped(Effect.interruptible(Effect.ignore(execs.forget(id))))))
@@ -83,8 +84,14 @@ export const make = ({ usage }: Parts, { ready }: Pausing) => {
       )
     ).pipe(Stream.withSpan("Instances.exec"))
 
+  /** Those whose guests have not said yet which execs they have. */
+  const adoptions = new Set<Fiber.RuntimeFiber<unknown>>()
+
+  const sessionOf = (id: ExecId) => Effect.suspend(() => Effect.fromNullable(sessions.get(id)))
+
   const find = (id: ExecId): Effect.Effect<ExecSession.ExecSession, ExecNotFound> =>
-    Effect.suspend(() => Effect.fromNullable(sessions.get(id))).pipe(
+    sessionOf(id).pipe(
+      Effect.orElse(() => Effect.zipRight(Fiber.awaitAll(adoptions), sessionOf(id))),
       Effect.mapError(() => new ExecNotFound({ execId: id }))
     )
 
@@ -99,25 +106,39 @@ export const make = ({ usage }: Parts, { ready }: Pausing) => {
       })
     )
 
-  /** Goes on with what an earlier daemon has left in a guest: those that are detached; the readers of all others are gone. */
-  const adopt = (life: Life, vm: Vm, name: string) =>
+  const adoptFrom = (life: Life, vm: Vm, name: string) =>
     Effect.gen(function* () {
       const { execs } = vm.guest
-      const adopting = Effect.gen(function* () {
-        for (const state of yield* execs.list) {
-          const id = ExecId.make(state.id)
-          if (!state.detached) {
-            yield* execs.forget(id)
-            continue
-          }
-          const { detached, stdin: interactive, tty } = state
-          const progress = { acked: BigInt(state.acked), noted: BigInt(state.noted) }
-          const session = yield* open({ id, name, life, vm, tty, interactive, detached, ...progress })
-          yield* session.leave
+      for (const state of yield* execs.list) {
+        const id = ExecId.make(state.id)
+        if (!state.detached) {
+          yield* execs.forget(id)
+          continue
         }
+        const { detached, stdin: interactive, tty } = state
+        const progress = { acked: BigInt(state.acked), noted: BigInt(state.noted) }
+        const session = yield* open({ id, name, life, vm, tty, interactive, detached, ...progress })
+        yield* session.leave
+      }
+    })
+
+  /**
+   * Goes on with what an earlier daemon has left in a guest, as soon as that answers: those that are detached; the readers of all
+   * others are gone. The fiber ends when that is done, or the life is over.
+   */
+  const adopt = (life: Life, name: string) =>
+    Effect.gen(function* () {
+      const adopting = Effect.matchEffect(life.running, {
+        onFailure: () => life.over,
+        onSuccess: (vm) =>
+          life
+            .extend(Effect.forkScoped(Effect.ignoreLogged(adoptFrom(life, vm, name))))
+            .pipe(Effect.flatMap(Fiber.await), Effect.timeoutOption(adoptLimit))
       })
-      const fiber = yield* life.extend(Effect.forkScoped(Effect.ignoreLogged(adopting)))
-      yield* Effect.timeoutOption(Fiber.await(fiber), adoptLimit)
+      const fiber = yield* Effect.forkScoped(adopting)
+      adoptions.add(fiber)
+      fiber.addObserver(() => adoptions.delete(fiber))
+      return fiber
     })
 
   const withSession =

@@ -1,6 +1,6 @@
 /**
  * What becomes of instances that nobody uses (D-08): paused after a while, stopped after a longer one. A connection is use, and so is
- * work of the guest's processor; what was looked at is written down with each decision.
+ * work of the guest's processor, and a keepalive; what was looked at is written down with each decision.
  */
 import { ByIdleTimer, Idle as IdleEnd, type InstanceId } from "@aegis/domain"
 import type { InstanceRecord } from "@aegis/journal"
@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Ending } from "./Ending.ts"
+import { endOutdated, isKept } from "./Keepalives.ts"
 import { type Parts, usualGrace } from "./Parts.ts"
 import type * as Pausing from "./Pausing.ts"
 
@@ -37,16 +38,31 @@ interface Seen {
   idleCpuMs: number
 }
 
+/** When one that nobody uses is paused, and stopped, in milliseconds; 0 is never. */
+export interface IdlePolicy {
+  readonly pause: number
+  readonly stop: number
+}
+
+/** What becomes of an instance that has idled for so many milliseconds; nothing of one that a person has paused. */
+export const idleStep = (
+  { pausedBy, state }: Pick<InstanceRecord, "state" | "pausedBy">,
+  policy: IdlePolicy,
+  idle: number
+): "pause" | "stop" | undefined => {
+  if (state !== "running" && !(state === "paused" && pausedBy?._tag === "IdleTimer")) return undefined
+  if (policy.stop > 0 && idle >= policy.stop) return "stop"
+  return state === "running" && policy.pause > 0 && idle >= policy.pause ? "pause" : undefined
+}
+
 /** Looks at all instances now and then, for ever. */
 export const make = ({ lifeOf, records, usage }: Parts, pausing: ReturnType<typeof Pausing.make>, ending: Ending) =>
   Effect.gen(function* () {
     const usual = yield* Effect.orDie(settings)
     const seen = new Map<InstanceId, Seen>()
-    /** One that a person has paused is left as it is. */
-    const pausedHere = new Set<InstanceId>()
 
     /** One that nothing can wake goes on, unless somebody has said otherwise. */
-    const policyOf = ({ spec }: InstanceRecord) => {
+    const policyOf = ({ spec }: InstanceRecord): IdlePolicy => {
       const wakeable = spec.exposes.length > 0
       return {
         pause: (spec.idlePauseSeconds ?? (wakeable ? usual.pause : 0)) * 1000,
@@ -54,11 +70,14 @@ export const make = ({ lifeOf, records, usage }: Parts, pausing: ReturnType<type
       }
     }
 
-    /** Asks a guest how much it has worked; work is use. */
+    /**
+     * Asks a guest how much it has worked; work is use. Says whether that is known: not at the first look, and not of a guest that has no
+     * time to answer.
+     */
     const look = (record: InstanceRecord) =>
       Effect.gen(function* () {
         const life = lifeOf(record.id)
-        if (Option.isNone(life)) return
+        if (Option.isNone(life)) return false
         const { guest } = yield* life.value.running
         const { cpuMs } = yield* guest.activity
         const now = yield* Clock.currentTimeMillis
@@ -67,33 +86,39 @@ export const make = ({ lifeOf, records, usage }: Parts, pausing: ReturnType<type
         const working = before !== undefined && spent > (now - before.at) * workingShare
         if (working) yield* usage.touch(record.id)
         seen.set(record.id, { cpuMs, at: now, idleCpuMs: working ? 0 : (before?.idleCpuMs ?? 0) + spent })
-      }).pipe(Effect.timeout("2 seconds"), Effect.ignore)
+        return before !== undefined
+      }).pipe(
+        Effect.timeout("2 seconds"),
+        Effect.orElseSucceed(() => false)
+      )
 
     const decide = (record: InstanceRecord) =>
       Effect.gen(function* () {
-        const { id, state } = record
-        const policy = policyOf(record)
-        if (policy.pause === 0 && policy.stop === 0) return
-        if (usage.isBusy(id)) return yield* usage.touch(id)
-        if (state === "running") {
-          pausedHere.delete(id)
-          yield* look(record)
-        } else if (!pausedHere.has(id)) return
+        const { id } = record
         const now = yield* Clock.currentTimeMillis
-        const last = usage.lastActive(record)
-        const idle = now - last.epochMillis
+        const idleOf = (at: InstanceRecord) => now - usage.lastActive(at).epochMillis
+        const nextOf = (at: InstanceRecord) =>
+          usage.isBusy(id) || isKept(at, now) ? undefined : idleStep(at, policyOf(at), idleOf(at))
+        const next = nextOf(record)
+        if (next === undefined) return
         const cause = new ByIdleTimer({
-          idleSeconds: Math.round(idle / 1000),
-          evidence: `no connection and no exec since ${DateTime.formatIso(last).replace(/\.\d+Z$/, "Z")}, ${seen.get(id)?.idleCpuMs ?? 0} ms of its processor's time in between`
+          idleSeconds: Math.round(idleOf(record) / 1000),
+          evidence: `no connection and no exec since ${DateTime.formatIso(usage.lastActive(record)).replace(/\.\d+Z$/, "Z")}, ${seen.get(id)?.idleCpuMs ?? 0} ms of its processor's time in between`
         })
-        const busy = () => usage.isBusy(id)
-        if (policy.stop > 0 && idle >= policy.stop) {
-          yield* ending.stop(id, usualGrace, cause, { reason: new IdleEnd(), unless: busy })
-          pausedHere.delete(id)
-        } else if (policy.pause > 0 && idle >= policy.pause && state === "running") {
-          yield* pausing.pause(id, cause, busy)
-          pausedHere.add(id)
-        }
+        // Since we looked, a person may have paused it or asked to keep it, or somebody may have come.
+        const unless = (at: InstanceRecord) => nextOf(at) !== next
+        if (next === "stop") yield* ending.stop(id, usualGrace, cause, { reason: new IdleEnd(), unless })
+        else yield* pausing.pause(id, cause, unless)
+      })
+
+    const visit = (record: InstanceRecord) =>
+      Effect.gen(function* () {
+        const policy = policyOf(record)
+        const now = yield* Clock.currentTimeMillis
+        yield* endOutdated(records, record, now)
+        if (policy.pause === 0 && policy.stop === 0) return
+        if (usage.isBusy(record.id) || isKept(record, now)) return yield* usage.touch(record.id)
+        if (record.state !== "running" || (yield* look(record))) yield* decide(record)
       }).pipe(
         // It was used, ended or deleted in this very moment.
         Effect.catchTags({ NotFound: () => Effect.void, StateConflict: () => Effect.void }),
@@ -104,7 +129,7 @@ export const make = ({ lifeOf, records, usage }: Parts, pausing: ReturnType<type
       const alive = yield* records.list({ states: ["running", "paused"], ephemeral: false })
       const ids = new Set(alive.map(({ id }) => id))
       for (const id of seen.keys()) if (!ids.has(id)) seen.delete(id)
-      yield* Effect.forEach(alive, decide, { concurrency: 4, discard: true })
+      yield* Effect.forEach(alive, visit, { concurrency: 4, discard: true })
     }).pipe(Effect.catchAll((error) => Effect.logWarning(`idle instances were not looked for: ${error.message}`)))
 
     return Effect.repeat(round, Schedule.spaced(Duration.seconds(Math.max(usual.check, 0.1))))

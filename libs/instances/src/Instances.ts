@@ -3,6 +3,7 @@
  * a client's going away ends what it asked to be ephemeral, and nothing else.
  */
 import type {
+  AlreadyExposed,
   AttachError,
   CrashLoop,
   EventCause,
@@ -11,6 +12,10 @@ import type {
   ExecId,
   ExecInputError,
   ExecSpec,
+  Exposure,
+  FileError,
+  FilePiece,
+  FileWriting,
   Handle,
   Instance,
   InstanceChanged,
@@ -18,17 +23,26 @@ import type {
   InstanceSpec,
   InstanceState,
   InvalidArgument,
+  KeepaliveRequest,
   LogEntry,
   LogQuery,
   LogUnavailable,
+  NetworkAnswer,
+  NetworkPolicy,
+  NetworkTarget,
+  NotExposed,
   NotFound,
+  PortTaken,
   RunEvent,
   StartError,
   StartOutcome,
   StateConflict,
   StoreError,
-  TerminalSize
+  TerminalSize,
+  UploadEvent,
+  UploadId
 } from "@aegis/domain"
+import type { EndpointCount } from "@aegis/router"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -59,14 +73,18 @@ export class Instances extends Context.Tag("@aegis/instances/Instances")<
      */
     readonly wake: (target: string, cause: EventCause) => Effect.Effect<Instance, NotFound | CrashLoop | StartError>
     /**
-     * Connects to a port of its guest, waking it where it has to be, for at most 30 s. The connection counts until the scope closes, from
-     * before the wake on; the stream is reset where it has not ended by then.
+     * Connects to a port of its guest, waking it where it has to be, for at most 30 s; one that is paused or stopped is a `StateConflict`
+     * where `mayWake` is false. The connection counts until the scope closes, from before the wake on; the stream is reset where it has
+     * not ended by then.
      */
     readonly connect: (
       id: InstanceId,
       port: number,
-      cause: EventCause
+      cause: EventCause,
+      mayWake?: boolean
     ) => Effect.Effect<Duplex, ReachError, Scope.Scope>
+    /** Counts what has come by one of its ports. */
+    readonly countUse: (id: InstanceId, port: number, what: EndpointCount) => void
     /**
      * Creates an instance, follows it to its end and removes it. `router` is where its http ports are served, for who is told. The stream fails with what the start failed with. Whoever
      * stops reading removes the instance as well: nothing of it is left when the stream's scope has closed.
@@ -91,6 +109,36 @@ export class Instances extends Context.Tag("@aegis/instances/Instances")<
     readonly resizeExec: (id: ExecId, size: TerminalSize) => Effect.Effect<void, ExecInputError>
     /** Signals its process group. */
     readonly signalExec: (id: ExecId, signal: number) => Effect.Effect<void, ExecInputError>
+    /** What is at a path of its guest, as a tar archive that nobody has checked; where `exec` may run a command, as all of these. */
+    readonly archive: (target: string, path: string, cause: EventCause) => Stream.Stream<Uint8Array, FileError>
+    /**
+     * Unpacks an archive, which comes by `writeUpload`, at a path of its guest: below it where it is a directory, which `into` demands, and
+     * under its name elsewhere. Whoever stops reading breaks off.
+     */
+    readonly extract: (
+      target: string,
+      path: string,
+      into: boolean,
+      cause: EventCause
+    ) => Stream.Stream<UploadEvent, FileError>
+    /** The next piece, waiting while the guest is behind. */
+    readonly writeUpload: (id: UploadId, bytes: Uint8Array, end: boolean) => Effect.Effect<void, NotFound>
+    /** At most `limit` bytes of a regular file from an offset on. */
+    readonly readFile: (
+      target: string,
+      path: string,
+      offset: number,
+      limit: number,
+      cause: EventCause
+    ) => Effect.Effect<FilePiece, FileError>
+    /** Writes to a file in the way that is asked for; makes the file and its directories. */
+    readonly writeFile: (
+      target: string,
+      path: string,
+      bytes: Uint8Array,
+      writing: FileWriting,
+      cause: EventCause
+    ) => Effect.Effect<void, FileError>
     /** All there are, oldest first. */
     readonly list: Effect.Effect<ReadonlyArray<Instance>, StoreError>
     /** Those in these states; what is stopped for years costs nothing here. */
@@ -113,6 +161,39 @@ export class Instances extends Context.Tag("@aegis/instances/Instances")<
       target: string,
       cause: EventCause
     ) => Effect.Effect<Instance, NotFound | StateConflict | StoreError>
+    /**
+     * Keeps one that is not stopped from being paused and stopped for idling, for so long or until its life ends, also over restarts of
+     * the daemon; wakes nothing. In place of an earlier lease; 0 s ends that.
+     */
+    readonly keepAlive: (
+      target: string,
+      request: KeepaliveRequest,
+      cause: EventCause
+    ) => Effect.Effect<Instance, NotFound | StateConflict | StoreError>
+    /** Lets a port of this machine lead to one of its guest's, at once and whenever it runs. One that does so already is no failure. */
+    readonly expose: (
+      target: string,
+      exposure: Exposure,
+      cause: EventCause
+    ) => Effect.Effect<Instance, NotFound | AlreadyExposed | PortTaken | InvalidArgument | StoreError>
+    /** The opposite; connections to the port are reset. */
+    readonly unexpose: (
+      target: string,
+      port: number,
+      cause: EventCause
+    ) => Effect.Effect<Instance, NotFound | NotExposed | StoreError>
+    /** What its network lets through from now on, of new flows at once; those that are open and are refused by it are ended. Kept over restarts. */
+    readonly setNetwork: (
+      target: string,
+      policy: NetworkPolicy,
+      cause: EventCause
+    ) => Effect.Effect<Instance, NotFound | StateConflict | StoreError>
+    /** What its policy, or another one in place of it, says of a flow. */
+    readonly checkNetwork: (
+      target: string,
+      to: NetworkTarget,
+      candidate: NetworkPolicy | undefined
+    ) => Effect.Effect<NetworkAnswer, NotFound | StoreError>
     /** Ends its VM and removes every trace but the journal's. Succeeds when nothing is left. */
     readonly remove: (target: string, cause: EventCause) => Effect.Effect<void, NotFound | StoreError>
     /** Removes those that have been stopped for longer than that; says which. */

@@ -29,8 +29,13 @@ import { endInWords } from "./EndInWords.ts"
 import { pump } from "./Pump.ts"
 import * as StdinFeed from "./StdinFeed.ts"
 
-/** What a guest may take to sync and reboot after its command has ended. */
-const lastGrace = Duration.seconds(2)
+/** What a VM has to end by itself. */
+export interface Grace {
+  /** From SIGTERM to SIGKILL of the guest's commands. */
+  readonly commands: Duration.Duration
+  /** What the guest may take to sync and reboot after its commands have ended; then its VM is killed. */
+  readonly reboot: Duration.Duration
+}
 
 /** A VM that has come up, and what is to be read of its guest from where. */
 export interface Beginning {
@@ -44,6 +49,8 @@ export interface Beginning {
 export interface LifeOptions<R> {
   readonly id: InstanceId
   readonly spec: InstanceSpec
+  /** Its VM was there before: who stops it early waits for its guest, which is to end its commands in peace. */
+  readonly runsAlready?: boolean
   /** Brings the VM up; what it acquires lives until the life's end. It has written down that the instance runs when it succeeds. */
   readonly begin: (log: LogWriter) => Effect.Effect<Beginning, StartError, R | Scope.Scope>
   /** Told once it runs. */
@@ -62,7 +69,7 @@ export interface Life {
   /** Succeeds when it is over: the end is written down. */
   readonly over: Effect.Effect<EndReason>
   /** Ends it: SIGTERM, the grace, SIGKILL. Any number of callers; all of them wait for the same end. */
-  readonly stop: (grace: Duration.Duration, reason: EndReason) => Effect.Effect<void>
+  readonly stop: (grace: Grace, reason: EndReason) => Effect.Effect<void>
   readonly writeStdin: (bytes: Uint8Array, end: boolean) => Effect.Effect<void, StateConflict>
   /** Adds a `[system]` line to its log. */
   readonly note: (text: string) => Effect.Effect<void>
@@ -170,15 +177,20 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
     const stop: Life["stop"] = (grace, reason) =>
       Effect.gen(function* () {
         asked = Option.orElse(asked, () => Option.some(reason))
+        if (options.runsAlready === true) {
+          yield* Deferred.await(running).pipe(Effect.interruptible, Effect.timeoutOption(grace.commands), Effect.ignore)
+        }
         const vm = yield* Deferred.poll(running)
         if (Option.isSome(vm)) {
           // A guest that is gone before it has answered is on its way down as well. One that is paused hears nothing.
-          yield* Effect.flatMap(vm.value, ({ guest, resume }) => Effect.zipRight(resume, guest.shutdown(grace))).pipe(
+          yield* Effect.flatMap(vm.value, ({ guest, resume }) =>
+            Effect.zipRight(resume, guest.shutdown(grace.commands))
+          ).pipe(
             Effect.ignore,
             Effect.zipRight(Deferred.await(over)),
             // A timeout interrupts, so what it bounds must be interruptible, also here.
             Effect.interruptible,
-            Effect.timeoutOption(Duration.sum(grace, lastGrace))
+            Effect.timeoutOption(Duration.sum(grace.commands, grace.reboot))
           )
         }
         yield* Fiber.interrupt(fiber)

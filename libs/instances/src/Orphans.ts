@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as fs from "node:fs/promises"
 
 /** Who is started with the paths of a run directory: a daemon that died may not have come to writing their numbers down. */
-const programs = /(^|\/)(qemu-system-[^/]+|virtiofsd)$/
+const programs = /(^|\/)(qemu-system-[^/]+|virtiofsd|aegis-net)$/
 
 /**
  * Ends the processes of VMs that nobody will go on with, by what their run directories and their arguments say, and removes the

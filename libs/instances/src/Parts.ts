@@ -16,18 +16,22 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as EndpointUses from "./EndpointUses.ts"
 import * as KeyedLock from "./KeyedLock.ts"
 import * as Life from "./Life.ts"
 import { Action, crashLoop, decide, NotNow, shortLives } from "./Lifecycle.ts"
 import * as Usage from "./Usage.ts"
 import { instanceOf } from "./View.ts"
 
-/** How long a command may take to end after SIGTERM, where nobody said. */
-export const usualGrace = Duration.seconds(5)
+/** What a VM has to end by itself, where nobody said. */
+export const usualGrace: Life.Grace = { commands: Duration.seconds(5), reboot: Duration.seconds(2) }
 
 /** What a life needs. */
 export type Services =
   BackendChoice | BaseRootfs | ImageStore | InstanceRecords | Journal | LogStore | PortListeners | Vault | Workspaces
+
+/** Asked in the transaction of a decision, of the record as it is there: true calls it off. */
+export type Unless = (record: InstanceRecord) => boolean
 
 export type Parts = Effect.Effect.Success<ReturnType<typeof make>>
 
@@ -43,12 +47,13 @@ export const make = (context: Context.Context<Services>) =>
     const lives = new Map<InstanceId, Life.Life>()
     const ports = yield* PortListeners
     const usage = Usage.make(records)
+    const endpointUses = EndpointUses.make()
     const lock = KeyedLock.make<InstanceId>()
 
     /** Decides and writes in one transaction; a refusal is in terms of the state that was found there. `unless` is asked in it, too. */
-    const act = (id: InstanceId, cause: EventCause, action: Action, unless: () => boolean = () => false) =>
+    const act = (id: InstanceId, cause: EventCause, action: Action, unless: Unless = () => false) =>
       records.update(id, cause, (record) =>
-        unless() ? new NotNow({ action: action._tag, state: record.state }) : decide(record.state, action)
+        unless(record) ? new NotNow({ action: action._tag, state: record.state }) : decide(record.state, action)
       )
 
     const lifeOf = (id: InstanceId) => Option.fromNullable(lives.get(id))
@@ -93,6 +98,7 @@ export const make = (context: Context.Context<Services>) =>
       workspaces,
       ports,
       usage,
+      endpointUses,
       lives,
       lock,
       act,

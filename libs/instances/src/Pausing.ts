@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Life from "./Life.ts"
 import { Action, crashLoop } from "./Lifecycle.ts"
-import type { Parts } from "./Parts.ts"
+import type { Parts, Unless } from "./Parts.ts"
 import type { Starting } from "./Starting.ts"
 
 export type Pausing = ReturnType<typeof make>
@@ -21,7 +21,7 @@ export const make = ({ act, lifeOf, lock, records, shown }: Parts, { restartReco
     cause: EventCause,
     action: Action,
     work: (vm: Vm, life: Life.Life) => Effect.Effect<void>,
-    unless?: () => boolean
+    unless?: Unless
   ) =>
     Effect.gen(function* () {
       const { id } = yield* records.get(target)
@@ -46,8 +46,7 @@ export const make = ({ act, lifeOf, lock, records, shown }: Parts, { restartReco
       )
     })
 
-  /** `unless` is asked when nothing can come between any more. */
-  const pause = (target: string, cause: EventCause, unless?: () => boolean) =>
+  const pause = (target: string, cause: EventCause, unless?: Unless) =>
     change(target, cause, Action.Pause(), (vm, life) => Effect.zipRight(life.note("paused"), vm.pause), unless)
 
   const resume = (target: string, cause: EventCause) =>

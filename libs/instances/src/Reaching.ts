@@ -6,8 +6,10 @@ import {
   type EventCause,
   type InstanceId,
   type NotFound,
+  NotExposed,
   PortSilent,
   type StartError,
+  StateConflict,
   TooManyConnections,
   WakeTimeout
 } from "@aegis/domain"
@@ -29,11 +31,21 @@ const patience = Duration.seconds(30)
 /** Connections that may wait for one instance to wake (T-166). */
 const maxWaiting = 1024
 
-export type ReachError = NotFound | CrashLoop | StartError | PortSilent | WakeTimeout | TooManyConnections
+export type ReachError =
+  NotFound | NotExposed | CrashLoop | StartError | StateConflict | PortSilent | WakeTimeout | TooManyConnections
+
+interface Reached {
+  readonly port: number
+  /** Nobody may reach the port any more. */
+  cut: boolean
+  stream?: Duplex
+}
 
 type WakeError = Effect.Effect.Error<ReturnType<ReturnType<typeof Pausing.make>["wake"]>>
 
-export const make = ({ lifeOf, records, usage }: Parts, { wake }: ReturnType<typeof Pausing.make>) => {
+export const make = ({ endpointUses, lifeOf, records, usage }: Parts, { wake }: ReturnType<typeof Pausing.make>) => {
+  /** The connections to each instance's ports, from before their tunnels are there. */
+  const reached = new Map<InstanceId, Set<Reached>>()
   const waking = new Map<InstanceId, { readonly done: Deferred.Deferred<void, WakeError>; waiting: number }>()
 
   /** Many that come at once cause one wake. It goes on when those who wait have gone (T-167). */
@@ -55,16 +67,22 @@ export const make = ({ lifeOf, records, usage }: Parts, { wake }: ReturnType<typ
       yield* Deferred.await(entry.done)
     })
 
-  /** The VM of an instance that runs, woken where it has to be. */
-  const awake = (id: InstanceId, cause: EventCause): Effect.Effect<Vm, ReachError> =>
+  /** The VM of an instance that runs, woken where it has to be and may. */
+  const awake = (id: InstanceId, port: number, cause: EventCause, mayWake: boolean): Effect.Effect<Vm, ReachError> =>
     Effect.gen(function* () {
       const { handle, state } = yield* records.get(id)
+      if (state === "paused" || state === "stopped") {
+        if (!mayWake) {
+          return yield* new StateConflict({ target: handle ?? id, state, remedy: "open it in a window of its own" })
+        }
+        if (!waking.has(id)) endpointUses.count(id, port, { wakes: 1 })
+      }
       if (state !== "running") yield* wakeOnce(id, handle ?? id, cause)
       const life = lifeOf(id)
       if (Option.isSome(life) && (yield* records.get(id)).state === "running") return yield* life.value.running
       // It was stopped, or paused again, in the meantime: there is time until our patience ends.
       yield* Effect.sleep("50 millis")
-      return yield* awake(id, cause)
+      return yield* awake(id, port, cause, mayWake)
     })
 
   /** A guest that has just been started may not listen yet; one that has run for a while does or does not. */
@@ -98,12 +116,20 @@ export const make = ({ lifeOf, records, usage }: Parts, { wake }: ReturnType<typ
    * Connects to a port of the guest; the connection counts until the scope closes, from before its instance is woken (T-184). The stream
    * is reset where it has not ended by then.
    */
-  const connect = (id: InstanceId, port: number, cause: EventCause): Effect.Effect<Duplex, ReachError, Scope.Scope> =>
+  const connect = (
+    id: InstanceId,
+    port: number,
+    cause: EventCause,
+    mayWake = true
+  ): Effect.Effect<Duplex, ReachError, Scope.Scope> =>
     Effect.gen(function* () {
       yield* usage.enter(id)
-      const { handle } = yield* records.get(id)
+      const mine = yield* listed(id, port)
+      const { handle, spec } = yield* records.get(id)
       const name = handle ?? id
-      const attempt = Effect.flatMap(awake(id, cause), (vm) => dial(id, name, vm, port))
+      if (!spec.exposes.some((exposure) => exposure.port === port)) return yield* new NotExposed({ target: name, port })
+      endpointUses.begin(id, handle, port)
+      const attempt = Effect.flatMap(awake(id, port, cause, mayWake), (vm) => dial(id, name, vm, port))
       const broken = new PortSilent({ target: name, port, reason: "the guest went away" })
       const reach = Effect.catchTag(attempt, "ChannelBroken", () =>
         // It was ending just when we came: the next life is ours.
@@ -111,7 +137,7 @@ export const make = ({ lifeOf, records, usage }: Parts, { wake }: ReturnType<typ
           Effect.zipRight(Effect.catchTag(attempt, "ChannelBroken", () => broken))
         )
       )
-      return yield* Effect.acquireRelease(
+      const stream = yield* Effect.acquireRelease(
         Effect.interruptible(
           Effect.timeoutFail(reach, {
             duration: patience,
@@ -120,7 +146,36 @@ export const make = ({ lifeOf, records, usage }: Parts, { wake }: ReturnType<typ
         ),
         (stream) => Effect.sync(() => stream.destroy())
       )
+      if (mine.cut) return yield* new NotExposed({ target: name, port })
+      mine.stream = stream
+      return stream
     })
 
-  return { connect }
+  /** A connection's entry, until the scope closes. */
+  const listed = (id: InstanceId, port: number) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const mine: Reached = { port, cut: false }
+        reached.set(id, (reached.get(id) ?? new Set()).add(mine))
+        return mine
+      }),
+      (mine) =>
+        Effect.sync(() => {
+          const all = reached.get(id)
+          all?.delete(mine)
+          if (all?.size === 0) reached.delete(id)
+        })
+    )
+
+  /** Resets the connections to a port, whichever way they came, and refuses those that are on their way to it. */
+  const cutOff = (id: InstanceId, port: number) =>
+    Effect.sync(() => {
+      for (const one of reached.get(id) ?? []) {
+        if (one.port !== port) continue
+        one.cut = true
+        one.stream?.destroy()
+      }
+    })
+
+  return { connect, cutOff, count: endpointUses.count }
 }

@@ -1,14 +1,15 @@
 /**
  * What is asked of instances without changing them.
  */
-import { InstanceChanged, type InstanceState, type LogQuery, parseImageSource } from "@aegis/domain"
+import { Instance, InstanceChanged, type InstanceState, type LogQuery, parseImageSource } from "@aegis/domain"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { trafficOf } from "./Networks.ts"
 import type { Parts } from "./Parts.ts"
 
-export const make = ({ found, images, journal, lifeOf, logs, records, shown }: Parts) => {
+export const make = ({ endpointUses, found, images, journal, lifeOf, logs, records, shown }: Parts) => {
   const wait = (target: string) =>
     Effect.gen(function* () {
       const { id } = yield* records.get(target)
@@ -53,7 +54,23 @@ export const make = ({ found, images, journal, lifeOf, logs, records, shown }: P
     list: Effect.map(records.list(), (all) => all.map(shown)),
     listIn: (states: ReadonlyArray<InstanceState>) => Effect.map(records.list({ states }), (all) => all.map(shown)),
     count: Effect.map(records.ids, (ids) => ids.size),
-    get: (target: string) => Effect.map(records.get(target), shown),
+    get: (target: string) =>
+      Effect.gen(function* () {
+        const record = yield* records.get(target)
+        const { id, workspace } = record
+        const all = workspace === undefined ? [] : yield* records.list({ workspace })
+        const others = all.filter((other) => other.id !== id).map((other) => other.handle ?? other.id)
+        const life = Option.filter(lifeOf(id), () => record.state !== "starting")
+        const traffic = Option.isNone(life) ? undefined : yield* trafficOf(life.value)
+        const uses = endpointUses.of(id)
+        if (others.length === 0 && traffic === undefined && uses.length === 0) return shown(record)
+        return new Instance({
+          ...shown(record),
+          ...(uses.length === 0 ? {} : { endpointUses: uses }),
+          ...(others.length === 0 ? {} : { sharesWorkspaceWith: others }),
+          ...(traffic === undefined ? {} : { traffic })
+        })
+      }),
     wait,
     watch,
     disksInUse,

@@ -4,6 +4,7 @@
 import {
   ByGuest,
   ByRecovery,
+  compilePolicy,
   type EndReason,
   HostLost,
   type InstanceId,
@@ -12,16 +13,24 @@ import {
 } from "@aegis/domain"
 import { AegisPaths } from "@aegis/host"
 import type { InstanceRecord } from "@aegis/journal"
-import type { Vm } from "@aegis/vm"
+import { NetworkControl } from "@aegis/vm"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Fiber from "effect/Fiber"
 import type { Ending } from "./Ending.ts"
 import type { Execs } from "./Execs.ts"
 import { Action } from "./Lifecycle.ts"
 import { clearOrphans } from "./Orphans.ts"
+import { recordFlows } from "./Networks.ts"
 import type { Parts } from "./Parts.ts"
 import { adoptRecorded, directoriesOf, endOfLost, mayBeAdopted } from "./Vms.ts"
+
+/**
+ * What a harness whose VM is seen to run may take to answer before the daemon serves without having heard of it: many guests that
+ * wake up at once on a small machine, or one that hangs, are not to keep everybody else waiting.
+ */
+const answerLimit = "1 second"
 
 export const make = (
   { act, live, logs, ports, records, workspaces, writeEnd }: Parts,
@@ -35,7 +44,7 @@ export const make = (
     yield* clearOrphans(paths.run, directoriesOf(all.filter(mayBeAdopted)))
     yield* Effect.forEach(yield* records.list(), openPorts, { discard: true })
     yield* Effect.forEach(all, (record) => (mayBeAdopted(record) ? adoptRecord(record) : endRecord(record)), {
-      concurrency: 8,
+      concurrency: "unbounded",
       discard: true
     })
     yield* Effect.forEach(yield* records.list({ ephemeral: true }), ({ id }) =>
@@ -70,16 +79,24 @@ export const make = (
     Effect.gen(function* () {
       const { id, spec, vm } = record
       if (vm === undefined) return yield* endRecord(record)
+      const found = yield* Deferred.make<void>()
       const begun = yield* live({
         id,
         spec,
+        runsAlready: true,
         begin: () =>
           Effect.gen(function* () {
-            const adopted = yield* adoptRecorded(vm)
+            const adopted = yield* adoptRecorded(vm, Deferred.succeed(found, undefined))
             const cause = new ByRecovery({ found: "its VM ran on" })
             yield* act(id, cause, Action.Adopt({ vm, paused: adopted.paused })).pipe(
               Effect.catchTags({ NotFound: Effect.die, NotNow: Effect.die })
             )
+            const { network } = adopted.vm
+            if (network !== undefined) {
+              // It may have been changed in the moment when the daemon died.
+              yield* Effect.ignoreLogged(NetworkControl.setPolicy(network.controlSocket, compilePolicy(spec.network)))
+              yield* recordFlows(records, id, adopted.vm)
+            }
             return {
               vm: adopted.vm,
               after: yield* logs.lastGuestSeq(id),
@@ -104,9 +121,9 @@ export const make = (
               : writeEnd(id, new ByRecovery({ found: "its daemon had died" }))(ended, Duration.infinity)
           })
       })
-      // Who serves next finds every instance in a state that is true.
-      const adopted = yield* Effect.raceFirst(Effect.option(begun.running), Effect.as(begun.over, Option.none<Vm>()))
-      if (Option.isSome(adopted)) yield* execs.adopt(begun, adopted.value, record.handle ?? id)
+      const settled = yield* execs.adopt(begun, record.handle ?? id)
+      // Who serves next finds every instance in a state that is true: its VM is gone, and its end written down, or it lives.
+      yield* Effect.raceFirst(Effect.zipRight(Deferred.await(found), Effect.sleep(answerLimit)), Fiber.await(settled))
     })
   /** What became of a VM that could not be adopted: more than that its start failed. */
   const lost = new Map<InstanceId, EndReason>()

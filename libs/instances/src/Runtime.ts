@@ -12,12 +12,19 @@ import { Vault } from "@aegis/vault"
 import { BackendChoice } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { guardDisks } from "./DiskGuard.ts"
 import * as Ending from "./Ending.ts"
 import * as Execs from "./Execs.ts"
+import * as Exposing from "./Exposing.ts"
+import * as Files from "./Files.ts"
 import * as Idle from "./Idle.ts"
 import type { Instances } from "./Instances.ts"
+import * as Keepalives from "./Keepalives.ts"
+import type { Grace } from "./Life.ts"
+import * as Networks from "./Networks.ts"
 import * as Parts from "./Parts.ts"
 import * as Pausing from "./Pausing.ts"
 import * as Reaching from "./Reaching.ts"
@@ -25,6 +32,9 @@ import * as Reading from "./Reading.ts"
 import { reconcile } from "./Reconcile.ts"
 import * as Recovery from "./Recovery.ts"
 import * as Starting from "./Starting.ts"
+
+/** What VMs have to end by themselves when the daemon goes: many are killed in a second, and it has to be gone after five in all (S-042). */
+const partingGrace: Grace = { commands: Duration.millis(1500), reboot: Duration.seconds(1) }
 
 export const make = Effect.gen(function* () {
   const context = Context.pick(
@@ -45,6 +55,7 @@ export const make = Effect.gen(function* () {
   const pausing = Pausing.make(parts, starting)
   const reaching = Reaching.make(parts, pausing)
   const execs = Execs.make(parts, pausing)
+  const files = Files.make(parts, pausing)
   const recover = Recovery.make(parts, ending, execs)
   let leaving = false
 
@@ -62,9 +73,9 @@ export const make = Effect.gen(function* () {
               Effect.flatMap(({ id, spec }) => {
                 const cause = new ByDaemon({ because: "it was told to stop" })
                 // The reader of a run goes with us, and may not come to removing it.
-                return spec.ephemeral ? ending.removeId(id, cause) : ending.stop(id, Parts.usualGrace, cause)
+                return spec.ephemeral ? ending.removeId(id, cause, partingGrace) : ending.stop(id, partingGrace, cause)
               }),
-              Effect.catchAll(() => life.stop(Parts.usualGrace, new Stopped()))
+              Effect.catchAll(() => life.stop(partingGrace, new Stopped()))
             ),
       { concurrency: "unbounded", discard: true }
     )
@@ -85,16 +96,23 @@ export const make = Effect.gen(function* () {
   yield* tell("it was told to start", new DaemonStarted({ version, pid: process.pid }))
   recovered = true
   yield* reconcile(parts)
+  yield* guardDisks(parts, ending)
   yield* Effect.forkScoped(yield* Idle.make(parts, pausing, ending))
 
   const service: Context.Tag.Service<Instances> = {
     ...Reading.make(parts),
+    ...files,
+    ...Networks.make(parts),
+    ...Keepalives.make(parts),
+    ...Exposing.make(parts, reaching),
     start: (spec, cause) =>
       Effect.withSpan(starting.start(new InstanceSpec({ ...spec, ephemeral: false }), cause), "Instances.start"),
     restart: (target, cause) => Effect.flatMap(records.get(target), (record) => starting.restartRecord(record, cause)),
     run: (spec, cause, router) => starting.run(new InstanceSpec({ ...spec, ephemeral: true }), cause, router),
     wake: pausing.wake,
-    connect: (id, port, cause) => Effect.withSpan(reaching.connect(id, port, cause), "Instances.connect"),
+    connect: (id, port, cause, mayWake) =>
+      Effect.withSpan(reaching.connect(id, port, cause, mayWake), "Instances.connect"),
+    countUse: reaching.count,
     writeStdin: (id, bytes, end) =>
       Option.match(lifeOf(id), {
         onNone: () =>
@@ -109,7 +127,7 @@ export const make = Effect.gen(function* () {
     writeExec: execs.writeExec,
     resizeExec: execs.resizeExec,
     signalExec: execs.signalExec,
-    stop: (target, grace, cause) => ending.stop(target, grace, cause),
+    stop: (target, grace, cause) => ending.stop(target, { ...Parts.usualGrace, commands: grace }, cause),
     pause: (target, cause) => Effect.withSpan(pausing.pause(target, cause), "Instances.pause"),
     resume: (target, cause) => Effect.withSpan(pausing.resume(target, cause), "Instances.resume"),
     remove: (target, cause) => Effect.flatMap(records.get(target), ({ id }) => ending.removeId(id, cause)),

@@ -1,9 +1,11 @@
 import {
   BootFailed,
   BootTimeout,
+  compilePolicy,
   type EventCause,
   type InstanceId,
   type InstanceSpec,
+  isUnreachable,
   parseImageSource,
   type PullProgress,
   type StartError
@@ -41,8 +43,9 @@ export const startGuest = (
     const rootDisk = yield* rootDiskOf(spec, report)
     const workspace = yield* Effect.flatMap(Workspaces, (workspaces) => workspaces.acquire(id, spec.workspace))
     const { memoryMib, vcpus } = spec
+    const network = isUnreachable(spec.network) ? undefined : compilePolicy(spec.network)
     yield* crashPoint("disk and workspace are there")
-    const vm = yield* backend.boot({ id, memoryMib, vcpus, rootDisk, workspace })
+    const vm = yield* backend.boot({ id, memoryMib, vcpus, rootDisk, workspace, network })
     yield* crashPoint("the VM is up")
     const message = yield* bootMessage(id, spec, yield* giveSecrets(id, spec, cause), vm)
     const limit = yield* bootLimit

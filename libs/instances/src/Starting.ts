@@ -8,9 +8,10 @@ import {
   Ended,
   type EventCause,
   HandleTaken,
+  HostWorkspace,
   InstanceCreated,
   type InstanceId,
-  type InstanceSpec,
+  InstanceSpec,
   type NotFound,
   Output,
   parseImageSource,
@@ -37,6 +38,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { Ending } from "./Ending.ts"
 import { Action } from "./Lifecycle.ts"
+import { applyChange, recordFlows } from "./Networks.ts"
 import type { Parts } from "./Parts.ts"
 import { checkSecrets } from "./Secrets.ts"
 import { bootSlots, checkResources } from "./Resources.ts"
@@ -64,6 +66,12 @@ const nobody: Listener = {
 /** What is written down of a specification: a `run` is never started again, so the values of its environment are nobody's business. */
 const toKeep = (spec: InstanceSpec) => (spec.ephemeral ? withBlankEnvironment(spec, "") : spec)
 
+/** A path is resolved once: a link that leads elsewhere later does not change what an instance has (T-136). */
+const withRealPath = (spec: InstanceSpec, path: string) =>
+  spec.workspace._tag === "HostPath"
+    ? new InstanceSpec({ ...spec, workspace: new HostWorkspace({ ...spec.workspace, path }) })
+    : spec
+
 export type Starting = Effect.Effect.Success<ReturnType<typeof make>>
 
 export const make = (
@@ -90,6 +98,8 @@ export const make = (
               Effect.catchTags({ NotFound: Effect.die, NotNow: Effect.die })
             )
             yield* crashPoint("the start is written down")
+            yield* applyChange(records, id, spec, vm)
+            yield* recordFlows(records, id, vm)
             return { vm, after: 0n, bootMillis }
           }),
         started: ({ bootMillis = 0 }) => listener.started(bootMillis),
@@ -98,13 +108,14 @@ export const make = (
       })
 
     /** A record of its own, and its first life. */
-    const create = (spec: InstanceSpec, cause: EventCause, listener: Listener) =>
+    const create = (asked: InstanceSpec, cause: EventCause, listener: Listener) =>
       Effect.gen(function* () {
-        yield* checkResources(spec)
-        if (spec.image !== undefined) yield* parseImageSource(spec.image)
-        yield* secretsOf(spec)
+        yield* checkResources(asked)
+        if (asked.image !== undefined) yield* parseImageSource(asked.image)
+        yield* secretsOf(asked)
         const id = yield* records.nextId
-        const workspace = yield* workspaces.locate(id, spec.workspace)
+        const workspace = yield* workspaces.locate(id, asked.workspace)
+        const spec = withRealPath(asked, workspace)
         yield* crashPoint("nothing is written yet")
         const { bindings } = yield* ports.open(id, spec.exposes, [])
         const created = new InstanceCreated({ spec: toKeep(spec), image: spec.image, workspace })
@@ -138,6 +149,7 @@ export const make = (
         Effect.gen(function* () {
           yield* checkResources(found.spec)
           yield* secretsOf(found.spec)
+          yield* workspaces.check(found.spec.workspace)
           yield* settled(found.id)
           const record = yield* act(found.id, cause, Action.Restart()).pipe(
             Effect.catchTag("NotNow", ({ state }): Effect.Effect<never, StateConflict | HandleTaken> => {

@@ -14,11 +14,13 @@ export const instanceOf = (record: InstanceRecord, usage: Pick<Usage, "connectio
       vcpus: record.spec.vcpus,
       image: record.image,
       ...(record.spec.secrets.length === 0 ? {} : { secrets: record.spec.secrets }),
+      network: record.spec.network,
       workspace: record.workspace,
       createdAt: record.createdAt,
       startedAt: record.startedAt,
       endpoints: record.ports,
       connections: usage.connections(record.id),
+      keepalive: record.keepalive,
       lastActiveAt: usage.lastActive(record),
       stoppedAt: record.stoppedAt,
       ended: record.ended

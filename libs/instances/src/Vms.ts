@@ -18,13 +18,14 @@ export const recordOf = (vm: Vm): VmRecord =>
     detail: vm.traces === undefined ? {} : encodeTraces(vm.traces)
   })
 
-/** The VM that a record names, if it is still there. */
+/** The VM that a record names, if it is still there; `found` is run when its processes are seen to run. */
 export const adoptRecorded = (
-  record: VmRecord
+  record: VmRecord,
+  found: Effect.Effect<unknown>
 ): Effect.Effect<{ readonly vm: Vm; readonly paused: boolean }, NotAdopted, Scope.Scope> =>
   Schema.decodeUnknown(VmTraces)(record.detail).pipe(
     Effect.mapError(() => new NotAdopted({ rebooted: false, reason: "the daemon that ran it has ended" })),
-    Effect.flatMap(adopt)
+    Effect.flatMap((traces) => adopt(traces, found))
   )
 
 /** Why an instance that was alive when its daemon died is not any more. */

@@ -42,14 +42,13 @@ export const runtimeAt = ({ env = {}, home, journal, ...options }: RuntimeOption
     Layer.provide(
       Layer.mergeAll(
         rootfs,
-        Workspaces.layer,
         LogStore.layer(),
         PortListeners.layer,
         imageStore,
         BackendChoice.layer([simulatedBackend({ programs, ...options })]).pipe(Layer.provide(VerdictCache.layerNone))
       )
     ),
-    Layer.provideMerge(Layer.merge(journal, Vault.layer)),
+    Layer.provideMerge(Layer.mergeAll(journal, Vault.layer, Workspaces.layer)),
     Layer.provide(AegisPaths.layer("/nowhere")),
     Layer.provide(
       Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries({ ...env, AEGIS_HOME: home }))))

@@ -26,6 +26,11 @@ const scripts: Readonly<Record<string, Script>> = {
     )
     return loop
   },
+  "serve-echo": ({ argv, listen }) =>
+    Effect.zipRight(
+      Effect.forEach(argv.slice(1), (port) => listen(Number(port), (connection) => connection.pipe(connection))),
+      Effect.never
+    ),
   crash: ({ crash, flushed, write }) =>
     write("stdout", "before").pipe(Effect.zipRight(flushed), Effect.zipRight(crash)),
   garble: ({ garble }) => Effect.zipRight(garble(Buffer.from("\xff".repeat(64), "latin1")), Effect.never)

@@ -3,12 +3,14 @@
  */
 import {
   EndReason,
+  EventCause,
   type EventData,
   type Handle,
   InstanceId,
   InstanceSpec,
   InstanceState,
   type JournalEvent,
+  Keepalive,
   PortBinding,
   VmRecord
 } from "@aegis/domain"
@@ -33,6 +35,10 @@ export class InstanceRecord extends Schema.Class<InstanceRecord>("InstanceRecord
   stoppedAt: Schema.optional(Schema.DateTimeUtc),
   lastActiveAt: Schema.DateTimeUtc,
   ended: Schema.optional(EndReason),
+  /** Who paused it, as long as it is paused. */
+  pausedBy: Schema.optional(EventCause),
+  /** Until when idling leaves it alone; of its present life. */
+  keepalive: Schema.optional(Keepalive),
   wakeUpsSuspended: Schema.Boolean
 }) {
   get handle(): Handle | undefined {
@@ -63,6 +69,7 @@ export type InstanceChange = Exclude<
       | "SecretsSet"
       | "SecretDeleted"
       | "SecretKeyRotated"
+      | "WorkspaceRemoved"
       | "DaemonStarted"
       | "DaemonStopped"
       | "Unreadable"
@@ -102,6 +109,8 @@ export const after = (record: Option.Option<InstanceRecord>, event: JournalEvent
             startedAt: undefined,
             stoppedAt: undefined,
             ended: undefined,
+            pausedBy: undefined,
+            keepalive: undefined,
             vm: undefined,
             cursor: undefined,
             lastActiveAt: active,
@@ -109,12 +118,33 @@ export const after = (record: Option.Option<InstanceRecord>, event: JournalEvent
             wakeUpsSuspended: event.cause._tag === "Router" && before.wakeUpsSuspended
           }),
         InstanceStarted: ({ vm }) => changed({ state: "running", vm, startedAt: at, lastActiveAt: active }),
-        InstancePaused: () => changed({ state: "paused" }),
-        InstanceResumed: () => changed({ state: "running", lastActiveAt: active }),
-        InstanceAdopted: ({ paused, vm }) => changed({ state: paused ? "paused" : "running", vm }),
+        InstancePaused: () => changed({ state: "paused", pausedBy: event.cause }),
+        InstanceResumed: () => changed({ state: "running", pausedBy: undefined, lastActiveAt: active }),
+        InstanceAdopted: ({ paused, vm }) =>
+          changed({ state: paused ? "paused" : "running", pausedBy: paused ? before.pausedBy : undefined, vm }),
         InstanceEnded: ({ reason }) =>
-          changed({ state: "stopped", ended: reason, stoppedAt: at, vm: undefined, cursor: undefined }),
+          changed({
+            state: "stopped",
+            ended: reason,
+            stoppedAt: at,
+            pausedBy: undefined,
+            keepalive: undefined,
+            vm: undefined,
+            cursor: undefined
+          }),
+        NetworkChanged: ({ policy }) => changed({ spec: new InstanceSpec({ ...before.spec, network: policy }, true) }),
+        KeepaliveGiven: ({ keepalive }) => changed({ keepalive, lastActiveAt: active }),
+        KeepaliveEnded: () => changed({ keepalive: undefined }),
         PortsAssigned: ({ ports }) => changed({ ports }),
+        PortExposed: ({ exposure, host }) => {
+          const { exposes, ports } = without(before, exposure.port)
+          const binding = new PortBinding({ guest: exposure.port, host, protocol: exposure.protocol })
+          return changed({ spec: exposing(before.spec, [...exposes, exposure]), ports: [...ports, binding] })
+        },
+        PortUnexposed: ({ port }) => {
+          const { exposes, ports } = without(before, port)
+          return changed({ spec: exposing(before.spec, exposes), ports })
+        },
         WakeUpsSuspended: () => changed({ wakeUpsSuspended: true }),
         InstanceDeleted: () => Option.none<InstanceRecord>(),
         InstancePruned: () => Option.none<InstanceRecord>()
@@ -123,3 +153,11 @@ export const after = (record: Option.Option<InstanceRecord>, event: JournalEvent
     )
   })
 }
+
+const exposing = (spec: InstanceSpec, exposes: InstanceSpec["exposes"]) => new InstanceSpec({ ...spec, exposes }, true)
+
+/** What it exposes beside this port. */
+const without = ({ ports, spec }: InstanceRecord, port: number) => ({
+  exposes: spec.exposes.filter((exposure) => exposure.port !== port),
+  ports: ports.filter(({ guest }) => guest !== port)
+})

@@ -37,6 +37,8 @@ export interface RecordFilter {
   readonly stoppedBefore?: DateTime.Utc | undefined
   /** Whether they belong to a client that follows them. */
   readonly ephemeral?: boolean | undefined
+  /** The directory of the host that their guests see. */
+  readonly workspace?: string | undefined
   readonly limit?: number | undefined
 }
 
@@ -192,13 +194,14 @@ const make = Effect.gen(function* () {
     if (holdsValues) yield* Effect.ignoreLogged(read(sql`PRAGMA wal_checkpoint(TRUNCATE)`))
   })
 
-  const rows = ({ ephemeral, limit = -1, states, stoppedBefore }: RecordFilter) =>
+  const rows = ({ ephemeral, limit = -1, states, stoppedBefore, workspace }: RecordFilter) =>
     sql`SELECT * FROM instances WHERE ${sql.and([
       sql`1`,
       ...(states === undefined ? [] : [sql.in("state", states)]),
       ...(ephemeral === undefined
         ? []
         : [sql`CASE WHEN json_valid(spec) THEN json_extract(spec, '$.ephemeral') END = ${ephemeral ? 1 : 0}`]),
+      ...(workspace === undefined ? [] : [sql`workspace = ${workspace}`]),
       ...(stoppedBefore === undefined
         ? []
         : [sql`state = 'stopped' AND stopped_at < ${DateTime.toEpochMillis(stoppedBefore)}`])

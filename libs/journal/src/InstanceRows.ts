@@ -1,7 +1,16 @@
 /**
  * Records of instances as rows of the table and back.
  */
-import { EndReason, InstanceId, InstanceSpec, InstanceState, PortBinding, VmRecord } from "@aegis/domain"
+import {
+  EndReason,
+  EventCause,
+  InstanceId,
+  InstanceSpec,
+  InstanceState,
+  Keepalive,
+  PortBinding,
+  VmRecord
+} from "@aegis/domain"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -33,6 +42,8 @@ const InstanceRow = Schema.Struct({
   ports: Schema.parseJson(Schema.Array(PortBinding)),
   vm: Schema.NullOr(Schema.parseJson(VmRecord)),
   ended: Schema.NullOr(Schema.parseJson(EndReason)),
+  paused_by: Schema.NullOr(Schema.parseJson(EventCause)),
+  keepalive: Schema.NullOr(Schema.parseJson(Keepalive)),
   spec: Schema.parseJson(InstanceSpec)
 })
 
@@ -57,6 +68,8 @@ export const write = (record: InstanceRecord) =>
       ports: record.ports,
       vm: record.vm ?? null,
       ended: record.ended ?? null,
+      paused_by: record.pausedBy ?? null,
+      keepalive: record.keepalive ?? null,
       spec: record.spec
     })
   )
@@ -78,6 +91,8 @@ export const read = (row: unknown) =>
       image: decoded.image ?? undefined,
       workspace: decoded.workspace ?? undefined,
       vm: decoded.vm ?? undefined,
-      ended: decoded.ended ?? undefined
+      ended: decoded.ended ?? undefined,
+      pausedBy: decoded.paused_by ?? undefined,
+      keepalive: decoded.keepalive ?? undefined
     })
   )

@@ -56,8 +56,19 @@ const journal = statements([
   "CREATE INDEX instances_by_state ON instances (state, number)"
 ])
 
+/** Who paused those that are paused: the events know, also of those that an older version has paused. */
+const idle = statements([
+  "ALTER TABLE instances ADD COLUMN paused_by TEXT",
+  "ALTER TABLE instances ADD COLUMN keepalive TEXT",
+  `UPDATE instances SET paused_by = (
+    SELECT cause FROM events
+    WHERE instance_id = instances.id AND json_extract(data, '$._tag') = 'InstancePaused'
+    ORDER BY seq DESC LIMIT 1
+  ) WHERE state = 'paused'`
+])
+
 /** Bundled with the program: nothing is looked for on disk. */
-export const current: Migrations = { "1_journal": journal }
+export const current: Migrations = { "1_journal": journal, "2_idle": idle }
 
 /** The newest schema that `migrations` know. */
 export const newest = (migrations: Migrations): number =>

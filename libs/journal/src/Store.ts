@@ -86,7 +86,13 @@ const open = (file: string, migrations: Migrations.Migrations) =>
     if (!(yield* StoreFile.exists(file))) {
       yield* StoreFile.createWhole(file, (temporary) =>
         Effect.scoped(
-          Effect.flatMap(connect({ filename: temporary }), (client) => migrate(temporary, client, migrations))
+          // Filled without a log: one that cannot be emptied into the file as the connection closes is lost, and no error says so.
+          Effect.flatMap(connect({ filename: temporary, disableWAL: true }), (client) =>
+            Effect.zipRight(
+              migrate(temporary, client, migrations),
+              mapSqlError(temporary)(client.unsafe("PRAGMA journal_mode = WAL"))
+            )
+          )
         )
       )
     }

@@ -69,14 +69,16 @@ export const createWhole = <E>(
       `${abandonedName(file)}${process.pid}-${randomBytes(4).toString("hex")}`
     )
     yield* Effect.gen(function* () {
-      // SQLite gives its log the mode of the database.
+      // SQLite gives what it makes beside it the same mode.
       yield* attempt(file, async () => (await fs.open(temporary, "wx", 0o600)).close())
       yield* fill(temporary)
       yield* attempt(file, () => publish(temporary, file))
     }).pipe(
       Effect.ensuring(
         Effect.promise(() =>
-          Promise.allSettled(["", "-wal", "-shm"].map((ending) => fs.rm(temporary + ending, { force: true })))
+          Promise.allSettled(
+            ["", "-journal", "-wal", "-shm"].map((ending) => fs.rm(temporary + ending, { force: true }))
+          )
         )
       )
     )

@@ -1,7 +1,14 @@
 /**
  * The chain of causes behind an instance's present state, in sentences, for `aegis why`.
  */
-import type { EndReason, EventCause, GivenSecret, JournalEvent } from "@aegis/domain"
+import {
+  type EndReason,
+  type EventCause,
+  type GivenSecret,
+  type JournalEvent,
+  networkPolicyText,
+  refusedFlowText
+} from "@aegis/domain"
 import * as DateTime from "effect/DateTime"
 import * as Match from "effect/Match"
 import * as Option from "effect/Option"
@@ -86,21 +93,44 @@ const step = (event: JournalEvent, steps: ReadonlyArray<JournalEvent>): string |
         ports.length === 0
           ? "No port of the host leads to it any more."
           : `These ports lead to it: ${ports.map(({ guest, host, protocol }) => `${host} to its ${guest} (${protocol})`).join(", ")}.`,
+      PortExposed: ({ exposure: { port, protocol }, host }) =>
+        `${by(cause)} exposed its port ${port}: ${host} leads to it (${protocol}).`,
+      PortUnexposed: ({ port }) => `${by(cause)} unexposed its port ${port}.`,
       InstanceAdopted: ({ paused, vm }) =>
         `The daemon started anew, found its VM ${paused ? "paused" : "running"} as process ${vm.pid}, and went on with it.`,
       WakeUpsSuspended: ({ ends, withinSeconds }) =>
         `It had ended ${ends} times within ${span(withinSeconds)}: connections do not wake it until it is started by hand.`,
+      FlowsRefused: () =>
+        event === steps.findLast(({ data: { _tag } }) => _tag === "FlowsRefused") ? refusals(steps) : undefined,
+      FlowsEnded: () => undefined,
+      NetworkChanged: ({ policy }) => `${by(cause)} changed its network: ${oneLine(networkPolicyText(policy))}.`,
+      KeepaliveGiven: ({ keepalive: { reason, until } }) =>
+        `${by(cause)} keeps it from idling until ${clock(until)}${reason === undefined ? "" : `: ${oneLine(reason)}`}.`,
+      KeepaliveEnded: () => `${by(cause)} lets it idle again.`,
       SecretsGiven: ({ secrets }) =>
         `Its guest was given ${secrets.length === 1 ? "the secret" : "the secrets"} ${oneLine(secrets.map(given).join(", "))}.`,
       SecretsSet: () => undefined,
       SecretDeleted: () => undefined,
       SecretKeyRotated: () => undefined,
+      WorkspaceRemoved: () => undefined,
       DaemonStarted: () => undefined,
       DaemonStopped: () => undefined,
       Unreadable: () => "Something happened that this version cannot read."
     }),
     (text) => (text === undefined ? undefined : capital(text))
   )
+}
+
+/** All that its network refused, in one sentence at the time of the last. */
+const refusals = (steps: ReadonlyArray<JournalEvent>) => {
+  const reports = steps.flatMap(({ data }) => (data._tag === "FlowsRefused" ? [data] : []))
+  const flows = reports.flatMap((report) => report.flows)
+  const total = reports.reduce(
+    (sum, { more }) => sum + more,
+    flows.reduce((sum, { count }) => sum + count, 0)
+  )
+  const last = flows.slice(-3).map((flow) => oneLine(refusedFlowText(flow)))
+  return `Its network has refused ${total} ${total === 1 ? "flow" : "flows"}${total > last.length ? ", the last of them" : ""}: ${last.join("; ")}.`
 }
 
 const given = ({ name, variable }: GivenSecret) => (name === variable ? name : `${name} as ${variable}`)
@@ -124,6 +154,8 @@ const by = (cause: EventCause): string =>
   Match.value(cause).pipe(
     Match.tagsExhaustive({
       Cli: ({ command }) => `aegis ${oneLine(command)}`,
+      Mcp: ({ tool }) => `an MCP client (tool ${oneLine(tool)})`,
+      Program: ({ name }) => (name === undefined ? "a program" : `the program ${oneLine(name)}`),
       Rest: ({ route }) => `a REST client (${oneLine(route)})`,
       Router: ({ port }) => `a connection to its port ${port}`,
       IdleTimer: ({ evidence, idleSeconds }) =>

@@ -187,4 +187,28 @@ describe("a journal whose daemon is killed or whose disk fails", () => {
       }),
     60_000
   )
+
+  it.scopedLive(
+    "T-266 whichever sync fails as the journal is made: StoreUnavailable, and the next start makes it whole",
+    () =>
+      Effect.gen(function* () {
+        const { data, file, writer } = yield* workshop
+        let failed = 0
+        for (let nth = 1; nth <= 12; nth++) {
+          execFileSync("find", [data, "-mindepth", "1", "-delete"])
+          const fault = ["-e", "trace=fsync,fdatasync", "-e", `inject=fsync,fdatasync:error=EIO:when=${nth}`]
+          const strace = ["strace", "-f", "-qq", "-o", "/dev/null", ...fault]
+          const [line = ""] = fill([...strace, process.execPath, writer, file, "open"])
+          if (line !== "opened") {
+            assert.include(line, "ended StoreUnavailable")
+            failed++
+          }
+          yield* Effect.gen(function* () {
+            assert.isUndefined((yield* (yield* Journal).verify).firstBad)
+          }).pipe(Effect.provide(journalAt({ file })), Effect.scoped)
+        }
+        assert.isAbove(failed, 3)
+      }),
+    120_000
+  )
 })

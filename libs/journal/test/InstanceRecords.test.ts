@@ -7,9 +7,15 @@ import {
   InstanceId,
   InstancePaused,
   InstancePruned,
+  Exposure,
   InstanceResumed,
+  Keepalive,
+  KeepaliveEnded,
+  KeepaliveGiven,
   PortBinding,
+  PortExposed,
   PortsAssigned,
+  PortUnexposed,
   StartRequested,
   StateConflict,
   StopRequested,
@@ -53,7 +59,11 @@ const changes: ReadonlyArray<InstanceChange> = [
   ended(new Exited({ code: 7 })),
   new PortsAssigned({ ports: [new PortBinding({ guest: 80, host: 49152, protocol: "http" })] }),
   new InstanceAdopted({ vm: started.vm, paused: true }),
-  new WakeUpsSuspended({ ends: 5, withinSeconds: 120 })
+  new WakeUpsSuspended({ ends: 5, withinSeconds: 120 }),
+  new KeepaliveGiven({ keepalive: new Keepalive({ until: DateTime.unsafeMake(9_000_000), reason: "a build" }) }),
+  new KeepaliveEnded(),
+  new PortExposed({ exposure: new Exposure({ port: 81, protocol: "tcp" }), host: 49153 }),
+  new PortUnexposed({ port: 80 })
 ]
 
 const command = fc.oneof(
@@ -184,7 +194,7 @@ describe("InstanceRecords", () => {
           Effect.gen(function* () {
             const records = yield* InstanceRecords
             yield* records.insert(id(1), cli, created("web", { TOKEN: "s3cret" }))
-            const ports = changes.filter(({ _tag }) => _tag === "PortsAssigned")
+            const ports = changes.filter(({ _tag }) => _tag === "PortsAssigned" || _tag === "KeepaliveGiven")
             yield* records.update(id(1), cli, [started, ...ports])
             yield* records.keepCursor(id(1), 42)
             yield* records.touch(id(1))
@@ -200,10 +210,47 @@ describe("InstanceRecords", () => {
         assert.strictEqual(after[0]?.cursor, 42)
         assert.deepStrictEqual(after[0]?.vm, started.vm)
         assert.deepStrictEqual(after[0]?.ports[0]?.host, 49152)
+        assert.strictEqual(after[0]?.keepalive?.reason, "a build")
         assert.isAtLeast(after[0]?.lastActiveAt.epochMillis ?? 0, after[0]?.startedAt?.epochMillis ?? Infinity)
         assert.strictEqual(after[1]?.cursor, undefined)
         assert.deepStrictEqual(after[1]?.ended, new Exited({ code: 3 }))
       })
+  )
+
+  it.scopedLive("D-08 who paused it is known after a restart, also of one that an older version has paused", () =>
+    Effect.gen(function* () {
+      const file = yield* databaseFile
+      const run = <A, E>(effect: Effect.Effect<A, E, InstanceRecords | Journal>) =>
+        Effect.scoped(Effect.provide(effect, journalAt({ file })))
+      const idle = new ByIdleTimer({ idleSeconds: 60 })
+      const pausers = yield* run(
+        Effect.gen(function* () {
+          const { insert, list, update } = yield* InstanceRecords
+          for (const number of [1, 2, 3, 4]) {
+            yield* insert(id(number), cli, created())
+            yield* update(id(number), cli, [started])
+          }
+          yield* update(id(1), idle, [new InstancePaused()])
+          yield* update(id(2), idle, [new InstancePaused()])
+          yield* update(id(2), cli, [new InstanceResumed(), new InstancePaused()])
+          yield* update(id(3), idle, [new InstancePaused(), new InstanceResumed()])
+          yield* update(id(4), idle, [new InstancePaused(), ended(new Stopped())])
+          yield* update(id(1), cli, [new InstanceAdopted({ vm: started.vm, paused: true })])
+          return Effect.map(list(), (records) => records.map(({ pausedBy }) => pausedBy))
+        }).pipe(Effect.flatten)
+      )
+      const now = Effect.flatMap(InstanceRecords, ({ list }) =>
+        Effect.map(list(), (records) => records.map(({ pausedBy }) => pausedBy))
+      )
+      assert.deepStrictEqual(pausers, [idle, cli, undefined, undefined])
+      assert.deepStrictEqual(yield* run(now), pausers)
+      const db = new Sqlite(file)
+      for (const column of ["paused_by", "keepalive"]) db.exec(`ALTER TABLE instances DROP COLUMN ${column}`)
+      db.exec("DELETE FROM migrations WHERE migration_id > 1")
+      db.pragma("user_version = 1")
+      db.close()
+      assert.deepStrictEqual(yield* run(now), pausers)
+    })
   )
 
   it.scoped("S-098 S-138 a list is by state, by the time of the stop, and cut", () =>

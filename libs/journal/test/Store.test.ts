@@ -60,7 +60,7 @@ describe("Store", () => {
         ),
         Store.layer({ file })
       )
-      assert.deepStrictEqual(found, ["wal", 2, 1, 0, 1])
+      assert.deepStrictEqual(found, ["wal", 2, 1, 0, Migrations.newest(Migrations.current)])
       assert.deepStrictEqual(fs.readdirSync(path.dirname(file)), ["journal.db", "journal.db-reserve"])
     })
   )
@@ -209,9 +209,11 @@ describe("Store", () => {
   it.scopedLive("T-250 a newer schema is refused and untouched; an older one is copied, then migrated", () =>
     Effect.gen(function* () {
       const file = yield* filled
+      const next = Migrations.newest(Migrations.current) + 1
+      const backup = `${file}.schema-${next - 1}`
       const then = (text: string): Migrations.Migrations => ({
         ...Migrations.current,
-        "2_more": Effect.flatMap(SqlClient.SqlClient, (sql) =>
+        [`${next}_more`]: Effect.flatMap(SqlClient.SqlClient, (sql) =>
           Effect.zipRight(sql`CREATE TABLE more (a TEXT) STRICT`, sql.unsafe(text))
         ).pipe(Effect.asVoid)
       })
@@ -221,14 +223,14 @@ describe("Store", () => {
       assert.include(failed.message, "already exists")
       yield* run(file, append(1))
       yield* opened(then("SELECT 1"))
-      assert.isTrue(fs.existsSync(`${file}.schema-1`))
-      assert.strictEqual(mode(`${file}.schema-1`), 0o600)
+      assert.isTrue(fs.existsSync(backup))
+      assert.strictEqual(mode(backup), 0o600)
       const before = digest(file)
       const error = yield* refusal(file)
       assert.strictEqual(error._tag, "SchemaTooNew")
-      assert.include(error.message, "schema 2")
+      assert.include(error.message, `schema ${next}`)
       assert.strictEqual(digest(file), before)
-      fs.renameSync(`${file}.schema-1`, file)
+      fs.renameSync(backup, file)
       assert.deepStrictEqual(
         yield* run(
           file,

@@ -4,6 +4,8 @@ import {
   ByGuest,
   ByIdleTimer,
   ByRecovery,
+  ByMcp,
+  ByProgram,
   ByRest,
   ByRouter,
   ByUnknown,
@@ -17,6 +19,9 @@ import {
   InstancePaused,
   InstancePruned,
   InstanceResumed,
+  Keepalive,
+  KeepaliveEnded,
+  KeepaliveGiven,
   NotStarted,
   PortBinding,
   PortsAssigned,
@@ -31,6 +36,7 @@ import {
   withoutEnvironmentValues
 } from "@aegis/domain"
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import { next } from "../src/EventRows.ts"
 import { why } from "../src/index.ts"
@@ -88,6 +94,14 @@ describe("why", () => {
       new Stopped(),
       "by a REST client (POST /v1"
     ],
+    [
+      "Stopped by an agent",
+      new ByMcp({ tool: "instance_stop" }),
+      new Stopped(),
+      "by an MCP client (tool instance_stop)"
+    ],
+    ["Stopped by a program", new ByProgram({ name: "worker" }), new Stopped(), "it was stopped by the program worker"],
+    ["Stopped by some program", new ByProgram({}), new Stopped(), "it was stopped by a program"],
     ["Stopped by down", new ByDaemon({ because: "aegis down" }), new Stopped(), "by the daemon (aegis down)"],
     ["Stopped by somebody", new ByUnknown({ text: "?" }), new Stopped(), "by somebody this version does not know"],
     [
@@ -147,6 +161,16 @@ describe("why", () => {
     )
     assert.deepStrictEqual(why([]), [])
     assert.include(after([daemon, new UnreadableEvent({ text: "{}" })]).join(), "cannot read")
+  })
+
+  it("U-057 tells until when and why it is kept from idling", () => {
+    const keepalive = new Keepalive({ until: DateTime.unsafeMake("2026-11-24T11:00:00Z"), reason: "a\nbuild" })
+    const said = after(
+      [cli("keepalive"), new KeepaliveGiven({ keepalive })],
+      [new ByDaemon({ because: "it is over" }), new KeepaliveEnded()]
+    ).join("\n")
+    assert.include(said, "aegis keepalive keeps it from idling until 2026-11-24T11:00:00Z: a build.")
+    assert.include(said, "The daemon (it is over) lets it idle again.")
   })
 
   it("P4 tells which secrets a guest was given, and under which names", () => {

@@ -24,17 +24,33 @@ export interface Unreachable {
   readonly remedy: string
 }
 
+/** What is counted of an exposed port; what is absent is none. */
+export interface EndpointCount {
+  readonly connections?: number
+  readonly requests?: number
+  readonly received?: number
+  readonly sent?: number
+  readonly wakes?: number
+  readonly errors?: number
+}
+
 export class Destinations extends Context.Tag("@aegis/router/Destinations")<
   Destinations,
   {
     /** By handle, in whatever case, or id; `unexposed` where it has no `http` port. */
     readonly find: (target: string) => Effect.Effect<Option.Option<Destination | "unexposed">>
     readonly all: Effect.Effect<ReadonlyArray<Destination>>
-    /** Connects to a port, waking the instance where it has to be. It counts until the scope closes, which resets it. */
+    /**
+     * Connects to a port, waking the instance where it has to be and `mayWake` is not false: `StateConflict` then. It counts until the
+     * scope closes, which resets it.
+     */
     readonly connect: (
       id: InstanceId,
       port: number,
-      cause: EventCause
+      cause: EventCause,
+      mayWake?: boolean
     ) => Effect.Effect<Duplex, Unreachable, Scope.Scope>
+    /** What has come by a port since the last time; a connection and a wake are counted where they are made. */
+    readonly count: (id: InstanceId, port: number, what: EndpointCount) => void
   }
 >() {}

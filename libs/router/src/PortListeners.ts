@@ -36,6 +36,10 @@ export class PortListeners extends Context.Tag("@aegis/router/PortListeners")<
       exposes: ReadonlyArray<Exposure>,
       before: ReadonlyArray<PortBinding>
     ) => Effect.Effect<OpenedPorts, PortTaken>
+    /** Listens for one more exposed port: on the port that it asks for, or on any that is free. */
+    readonly add: (owner: InstanceId, exposure: Exposure) => Effect.Effect<PortBinding, PortTaken>
+    /** Stops listening for one port of its guest, and cuts off the connections that came by it. */
+    readonly remove: (owner: InstanceId, guestPort: number) => Effect.Effect<void>
     /** Stops listening for an instance; connections that are open go on. */
     readonly close: (owner: InstanceId) => Effect.Effect<void>
     /** Who takes connections; until somebody does, they are closed at once. */
@@ -48,8 +52,14 @@ export class PortListeners extends Context.Tag("@aegis/router/PortListeners")<
   )
 }
 
+interface Listening {
+  readonly guest: number
+  readonly server: net.Server
+  readonly connections: Set<net.Socket>
+}
+
 const make = Effect.gen(function* () {
-  const owners = new Map<InstanceId, Array<net.Server>>()
+  const owners = new Map<InstanceId, ReadonlyArray<Listening>>()
   let handler: ConnectionHandler = (connection) => connection.destroy()
   let next = firstPort
 
@@ -62,16 +72,21 @@ const make = Effect.gen(function* () {
       // A client that ends its side first still gets its answer.
       const server = net.createServer({ allowHalfOpen: true, noDelay: true })
       const binding = new PortBinding({ guest: port, host, protocol })
+      const connections = new Set<net.Socket>()
       server.maxConnections = maxConnections
       server.once("error", (error: NodeJS.ErrnoException) =>
         resume(new PortTaken({ port: host, reason: reasons[error.code ?? ""] ?? error.message }))
       )
       server.listen({ host: "127.0.0.1", port: host }, () => {
-        owners.set(owner, [...(owners.get(owner) ?? []), server])
+        owners.set(owner, [...(owners.get(owner) ?? []), { guest: port, server, connections }])
         server.removeAllListeners("error")
         // What goes wrong with one connection is that one's matter.
         server.on("error", () => undefined)
-        server.on("connection", (connection) => handler(connection, owner, binding))
+        server.on("connection", (connection) => {
+          connections.add(connection)
+          connection.once("close", () => connections.delete(connection))
+          handler(connection, owner, binding)
+        })
         resume(Effect.succeed(binding))
       })
     })
@@ -91,18 +106,32 @@ const make = Effect.gen(function* () {
 
   const close = (owner: InstanceId) =>
     Effect.sync(() => {
-      for (const server of owners.get(owner) ?? []) server.close()
+      for (const { server } of owners.get(owner) ?? []) server.close()
       owners.delete(owner)
+    })
+
+  const add = (owner: InstanceId, exposure: Exposure) =>
+    exposure.hostPort === undefined ? listenAnywhere(owner, exposure) : listen(owner, exposure, exposure.hostPort)
+
+  const remove = (owner: InstanceId, guestPort: number) =>
+    Effect.sync(() => {
+      const listening = owners.get(owner) ?? []
+      for (const { connections, guest, server } of listening) {
+        if (guest !== guestPort) continue
+        server.close()
+        // A reset tells it from an end.
+        for (const connection of connections) connection.resetAndDestroy()
+      }
+      owners.set(
+        owner,
+        listening.filter(({ guest }) => guest !== guestPort)
+      )
     })
 
   const open = (owner: InstanceId, exposes: ReadonlyArray<Exposure>, before: ReadonlyArray<PortBinding>) =>
     Effect.forEach(exposes, (exposure) => {
       const from = before.find(({ guest }) => guest === exposure.port)
-      if (from === undefined) {
-        const bound =
-          exposure.hostPort === undefined ? listenAnywhere(owner, exposure) : listen(owner, exposure, exposure.hostPort)
-        return Effect.map(bound, (to) => ({ from: to, to }))
-      }
+      if (from === undefined) return Effect.map(add(owner, exposure), (to) => ({ from: to, to }))
       return listen(owner, exposure, from.host).pipe(
         Effect.catchTag("PortTaken", () => listenAnywhere(owner, exposure)),
         Effect.map((to) => ({ from, to }))
@@ -120,6 +149,9 @@ const make = Effect.gen(function* () {
   yield* Effect.addFinalizer(() => Effect.forEach([...owners.keys()], close, { discard: true }))
   return PortListeners.of({
     open,
+    add: (owner, exposure) =>
+      Effect.withSpan(Effect.uninterruptible(add(owner, exposure)), "PortListeners.add", { attributes: { owner } }),
+    remove,
     close,
     serve: (takes) =>
       Effect.sync(() => {

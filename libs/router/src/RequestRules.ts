@@ -77,8 +77,7 @@ const origin = (request: IncomingMessage, { origins }: Listener): Refusal | unde
   const upgrade = request.headers.upgrade !== undefined
   if (safeMethods.has(request.method ?? "") && !upgrade) return undefined
   const given = valuesOf(request, "origin")
-  const own = `http://${request.headers.host}`
-  const foreign = given.length > 1 || (given[0] !== undefined && given[0] !== own && !origins.has(given[0]))
+  const foreign = given.length > 1 || (given[0] !== undefined && !isKnown(given[0], request, origins))
   const crossSite = given.length === 0 && valuesOf(request, "sec-fetch-site").some((site) => site === "cross-site")
   return foreign || crossSite
     ? refusal(
@@ -89,3 +88,23 @@ const origin = (request: IncomingMessage, { origins }: Listener): Refusal | unde
       )
     : undefined
 }
+
+const isKnown = (origin: string, request: IncomingMessage, origins: ReadonlySet<string>) =>
+  origin === `http://${request.headers.host}` || origins.has(origin)
+
+/**
+ * Whether a browser says that a page of another origin asked for this in the background, so that nothing is woken for it (T-170 to
+ * T-173): a picture, a frame, a fetch. Where a person goes to the page itself, it is theirs. Programs that are no browsers say none of it.
+ */
+export const isBackgroundOfAnotherOrigin = (request: IncomingMessage, { origins }: Listener): boolean => {
+  const site = request.headers["sec-fetch-site"]
+  const [origin = refererOf(request)] = valuesOf(request, "origin")
+  if (origin !== undefined && isKnown(origin, request, origins)) return false
+  const visits = request.headers["sec-fetch-mode"] === "navigate" && request.headers["sec-fetch-dest"] === "document"
+  // Another port or another guest's name is another origin, of the same site or not.
+  return !visits && (request.headers.origin !== undefined || site === "cross-site" || site === "same-site")
+}
+
+/** The origin of the page that a request without `Origin` comes from; a page can hide it and not change it. */
+const refererOf = ({ headers: { referer = "" } }: IncomingMessage): string | undefined =>
+  URL.canParse(referer) ? new URL(referer).origin : undefined

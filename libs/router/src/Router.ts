@@ -1,20 +1,23 @@
 /**
  * The router: HTTP at one address for all instances, and the exposed ports of each (S-198 to S-203).
  */
-import { ByRouter, type InstanceId, type PortBinding } from "@aegis/domain"
+import { ByRouter, type InstanceId, type PortBinding, type RouterState } from "@aegis/domain"
+import { portHolder } from "@aegis/host"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as http from "node:http"
 import * as net from "node:net"
-import { Destinations } from "./Destinations.ts"
+import * as Carried from "./Carried.ts"
+import { Destinations, type EndpointCount } from "./Destinations.ts"
 import { exchange, type ExchangeOptions, join, upgrade } from "./Exchange.ts"
 import { PortListeners } from "./PortListeners.ts"
 import { answerOf, rawAnswer, type Refusal, refusal } from "./Refusal.ts"
-import { type Listener, offence } from "./RequestRules.ts"
+import { isBackgroundOfAnotherOrigin, type Listener, offence } from "./RequestRules.ts"
 import { route, type Route } from "./Routing.ts"
 
 /** A request's head must be there within this time, and its connection may be silent in the middle of a message for so long. */
@@ -39,8 +42,7 @@ interface Entrance extends Listener {
 export class Router extends Context.Tag("@aegis/router/Router")<
   Router,
   {
-    /** Where all instances are served; none where the port could not be had. */
-    readonly address: Option.Option<string>
+    readonly state: RouterState
   }
 >() {
   static readonly layer = Layer.scoped(
@@ -58,6 +60,7 @@ const make = Effect.gen(function* () {
   const scope = yield* Effect.scope
   const fork = (work: Effect.Effect<void>) => Runtime.runFork(runtime)(work, { scope })
   const entrances = new WeakMap<net.Socket, Entrance>()
+  const carried = yield* Carried.make
 
   const chosen = (request: http.IncomingMessage, entrance: Entrance): Effect.Effect<Route, Refusal> => {
     const offends = offence(request, entrance)
@@ -80,15 +83,23 @@ const make = Effect.gen(function* () {
       if (entrance === undefined) return request.socket.destroy()
       const to = yield* chosen(request, entrance)
       const { id, port } = to.destination
-      const tunnel = yield* destinations
-        .connect(id, port, new ByRouter({ port }))
-        .pipe(Effect.mapError(({ _tag, message, remedy }) => refusal(statuses[_tag] ?? 503, _tag, message, remedy)))
+      const count = (what: EndpointCount) => destinations.count(id, port, what)
+      yield* carried(request.socket, count)
+      const mayWake = !isBackgroundOfAnotherOrigin(request, entrance)
+      const tunnel = yield* destinations.connect(id, port, new ByRouter({ port }), mayWake).pipe(
+        Effect.tapError(() => Effect.sync(() => count({ requests: 1, errors: 1 }))),
+        Effect.mapError(({ _tag, message, remedy }) => refusal(statuses[_tag] ?? 503, _tag, message, remedy))
+      )
+      count({ requests: 1 })
       yield* Effect.async<void>((resume) =>
         work({
           route: to,
           tunnel,
           patience: answerSeconds * 1000,
-          failed: refuse,
+          failed: (refused) => {
+            count({ errors: 1 })
+            refuse(refused)
+          },
           done: () => resume(Effect.void)
         })
       )
@@ -151,8 +162,12 @@ const make = Effect.gen(function* () {
 
   const takeTcp = (connection: net.Socket, id: InstanceId, port: number) => {
     connection.on("error", () => undefined)
+    const count = (what: EndpointCount) => destinations.count(id, port, what)
     const work = Effect.gen(function* () {
-      const tunnel = yield* destinations.connect(id, port, new ByRouter({ port }))
+      yield* carried(connection, count)
+      const tunnel = yield* destinations
+        .connect(id, port, new ByRouter({ port }))
+        .pipe(Effect.tapError(() => Effect.sync(() => count({ errors: 1 }))))
       yield* Effect.async<void>((resume) => join(connection, tunnel, () => resume(Effect.void)))
     }).pipe(
       Effect.scoped,
@@ -175,7 +190,7 @@ const make = Effect.gen(function* () {
       : takeTcp(connection, id, binding.guest)
   )
 
-  const listening = yield* Effect.option(
+  const listening = yield* Effect.either(
     Effect.acquireRelease(
       Effect.async<net.Server, NodeJS.ErrnoException>((resume) => {
         const front = net.createServer({ allowHalfOpen: true, noDelay: true }, (connection) =>
@@ -187,13 +202,25 @@ const make = Effect.gen(function* () {
       }),
       (front) => Effect.sync(() => front.close())
     ).pipe(
-      Effect.tapError(({ message }) =>
-        Effect.logWarning(`the router is not there: ${message}; AEGIS_ROUTER_PORT names another port`)
-      )
+      Effect.catchAll(({ code, message }) =>
+        Effect.flatMap(code === "EADDRINUSE" ? portHolder(wanted) : Effect.succeedNone, (holder) =>
+          Effect.fail(
+            Option.match(holder, { onNone: () => message, onSome: (who) => `port ${wanted} is held by ${who}` })
+          )
+        )
+      ),
+      Effect.tapError((reason) => Effect.logWarning(`the router is not there: ${reason}; ${otherPort}`))
     )
   )
-  return Router.of({ address: Option.map(listening, (front) => `http://127.0.0.1:${portOf(front)}`) })
+  return Router.of({
+    state: Either.match(listening, {
+      onLeft: (reason): RouterState => ({ _tag: "RouterDown", reason, remedy: otherPort }),
+      onRight: (front): RouterState => ({ _tag: "RouterServing", address: `http://127.0.0.1:${portOf(front)}` })
+    })
+  })
 })
+
+const otherPort = "AEGIS_ROUTER_PORT names another port: aegis down && AEGIS_ROUTER_PORT=8199 aegis up"
 
 const portOf = (server: net.Server) => {
   const address = server.address()
@@ -220,7 +247,7 @@ const watchStalls = (connection: net.Socket) => {
   connection.once("close", () => clearInterval(look))
 }
 
-const statuses: Readonly<Record<string, number>> = { NotFound: 404, PortSilent: 502 }
+const statuses: Readonly<Record<string, number>> = { NotFound: 404, PortSilent: 502, StateConflict: 403 }
 
 const unreadable = (code: string): Refusal => {
   if (code === "HPE_HEADER_OVERFLOW")

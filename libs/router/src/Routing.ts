@@ -76,5 +76,5 @@ const unexposed = (target: string) =>
     503,
     "NoExposedPort",
     `instance "${target.slice(0, 128)}" has no http port exposed`,
-    "start it with --expose PORT"
+    `aegis expose ${target.slice(0, 128)} PORT`
   )

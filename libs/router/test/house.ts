@@ -1,5 +1,5 @@
 /** A router in front of real servers of this machine: a tunnel is a TCP connection. */
-import { Exposure, InstanceId } from "@aegis/domain"
+import { Exposure, InstanceId, routerAddress } from "@aegis/domain"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -21,6 +21,7 @@ const idOf = (index: number) => InstanceId.make(`inst-${index + 1}`)
 export const house = (backends: ReadonlyArray<Backend>, env: Readonly<Record<string, string>> = {}) =>
   Effect.gen(function* () {
     const woken: Array<string> = []
+    const counted = new Map<string, number>()
     let open = 0
     const all = backends.map(({ name, port, state = "running" }, index): Destination => ({
       id: idOf(index),
@@ -32,6 +33,9 @@ export const house = (backends: ReadonlyArray<Backend>, env: Readonly<Record<str
       find: (target) =>
         Effect.succeed(Option.fromNullable(all.find(({ id, name }) => name === target || id === target))),
       all: Effect.succeed(all),
+      count: (_, __, what) => {
+        for (const [key, more] of Object.entries(what)) counted.set(key, (counted.get(key) ?? 0) + more)
+      },
       connect: (id, port) =>
         Effect.acquireRelease(
           Effect.async<net.Socket, { _tag: string; message: string; remedy: string }>((resume) => {
@@ -58,7 +62,7 @@ export const house = (backends: ReadonlyArray<Backend>, env: Readonly<Record<str
         Layer.provide(Layer.setConfigProvider(config))
       )
     )
-    const address = Option.getOrThrow(Context.get(context, Router).address)
+    const address = Option.getOrThrow(Option.fromNullable(routerAddress(Context.get(context, Router).state)))
     const port = Number(new URL(address).port)
     const exposed = (name: string, protocol: "http" | "tcp") =>
       Effect.flatMap(PortListeners, (listeners) => {
@@ -68,7 +72,7 @@ export const house = (backends: ReadonlyArray<Backend>, env: Readonly<Record<str
         Effect.map(({ bindings }) => bindings[0]?.host ?? 0),
         Effect.provide(context)
       )
-    return { port, woken, opened: () => open, exposed, listeners: Context.get(context, PortListeners) }
+    return { port, woken, counted, opened: () => open, exposed, listeners: Context.get(context, PortListeners) }
   })
 
 /** A server for as long as the scope; gives its port. */

@@ -4,7 +4,17 @@
 import { BackendUnavailable, BootFailed } from "@aegis/domain"
 import { AegisPaths, Process, ProcessTable } from "@aegis/host"
 import { vmmCommand } from "@aegis/native-bridge/Privileges"
-import { awaitGuest, runDirectory, tracesOf, type Vm, type VmBackend, type VmBootError, watchVm } from "@aegis/vm"
+import {
+  awaitGuest,
+  guestMac,
+  runDirectory,
+  startNetwork,
+  tracesOf,
+  type Vm,
+  type VmBackend,
+  type VmBootError,
+  watchVm
+} from "@aegis/vm"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
@@ -17,6 +27,9 @@ import * as Spare from "./Spare.ts"
 /** Where the root disk stands in the guest: the only one there is. */
 const rootDevice = "/dev/vda"
 const workspaceTag = "workspace"
+
+/** Ethernet's: this virtio-net puts a packet into one of the guest's buffers, which have its size. */
+const networkMtu = 1500
 
 /** What aegis-vmm writes to stderr, one line, when it cannot begin its guest. */
 const VmmError = Schema.parseJson(
@@ -51,9 +64,20 @@ export const make = Effect.gen(function* () {
   )
 
   const attempt: VmBackend["boot"] = Effect.fn("LibkrunBackend.attempt")(function* (spec) {
-    const { harness, libkrun, libkrunfw, root } = yield* parts
+    const { harness, libkrun, libkrunfw, net, root } = yield* parts
     const directory = yield* runDirectory(spec.id)
     const vsockPath = `${directory}/channel.sock`
+    const networkSocket = `${directory}/net.sock`
+    const network =
+      spec.network === undefined
+        ? undefined
+        : yield* startNetwork({
+            program: net,
+            policy: spec.network,
+            directory,
+            link: { listen: networkSocket },
+            mtu: networkMtu
+          })
     const vmm = yield* spare.take.pipe(
       Effect.mapError(
         ({ message, remedy }) => new BootFailed({ stage: "vmm", reason: message, consoleTail: "", remedy })
@@ -62,6 +86,7 @@ export const make = Effect.gen(function* () {
     // Before it is more than a process that waits: one that hears nothing ends with its daemon.
     yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
     yield* ProcessTable.endFirst(vmm.pid)
+    if (network !== undefined) yield* network.ready
     yield* say(vmm, {
       op: "boot",
       vcpus: spec.vcpus,
@@ -71,10 +96,12 @@ export const make = Effect.gen(function* () {
       disks: spec.rootDisk === undefined ? [] : [{ id: "root", path: spec.rootDisk }],
       vsockPath,
       workspace: spec.workspace ?? null,
+      network: network === undefined ? null : { socket: networkSocket, mac: guestMac },
       libkrun,
       libkrunfw
     })
-    const guest = yield* awaitGuest(vmm, vsockPath).pipe(
+    const helpers = network === undefined ? [] : [network.helper]
+    const guest = yield* awaitGuest(vmm, vsockPath, helpers).pipe(
       Effect.catchTag("BootFailed", (failed) => Effect.flatMap(explain(vmm, failed), Effect.fail))
     )
     // Not before this guest has booted: two processes that start up would only slow each other down.
@@ -85,15 +112,17 @@ export const make = Effect.gen(function* () {
       pid: vmm.pid,
       rootDevice,
       workspaceTag: tag,
+      network: network?.network,
       traces: yield* tracesOf({
         vmm,
-        helpers: [],
+        helpers,
         directory,
         channelSocket: vsockPath,
         rootDevice,
-        workspaceTag: tag
+        workspaceTag: tag,
+        network: network?.network
       }),
-      ended: yield* watchVm(vmm, []),
+      ended: yield* watchVm(vmm, helpers),
       consoleTail: vmm.stdoutTail,
       pause: vmm.pause,
       resume: vmm.resume

@@ -3,7 +3,7 @@
  */
 import { BackendUnavailable } from "@aegis/domain"
 import { AegisPaths } from "@aegis/host"
-import { kvmDevice, productPart } from "@aegis/vm"
+import { harnessProgram, kvmDevice, productPart } from "@aegis/vm"
 import { libraryOverrides, locateLibraries } from "@aegis/native-bridge/Libraries"
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
@@ -15,6 +15,7 @@ export interface LibkrunParts {
   /** util-linux's setpriv, where it is installed: it holds all of root's threads to what a VM needs. */
   readonly setpriv: string | undefined
   readonly harness: string
+  readonly net: string
   /** A directory with nothing but mount points: the guest's first root. */
   readonly root: string
 }
@@ -27,11 +28,12 @@ export const findParts: Effect.Effect<LibkrunParts, BackendUnavailable, AegisPat
   const { libkrun, libkrunfw } = yield* locateLibraries({ overrides, productDir: product }).pipe(
     Effect.mapError(({ message, remedy }) => new BackendUnavailable({ backend: "libkrun", reason: message, remedy }))
   )
-  const [vmm, harness, root] = yield* Effect.all([
+  const [vmm, harness, root, net] = yield* Effect.all([
     productPart("libkrun", `${product}/aegis-vmm`),
-    productPart("libkrun", `${product}/guest/aegis-harness`),
-    productPart("libkrun", `${product}/guest/root`)
+    harnessProgram("libkrun", `${product}/guest/aegis-harness`),
+    productPart("libkrun", `${product}/guest/root`),
+    productPart("libkrun", `${product}/aegis-net`)
   ])
   const setpriv = existsSync("/usr/bin/setpriv") ? "/usr/bin/setpriv" : undefined
-  return { libkrun: libkrun.path, libkrunfw: libkrunfw.path, vmm, harness, root, setpriv }
+  return { libkrun: libkrun.path, libkrunfw: libkrunfw.path, vmm, harness, net, root, setpriv }
 })

@@ -1,11 +1,11 @@
 /**
- * What QEMU needs to boot our guest: the program, the kernel, the harness's disk, virtiofsd, and for an accelerator its device.
+ * What QEMU needs to boot our guest: the program, the kernel, the harness's disk, virtiofsd, aegis-net, and for an accelerator its device.
  */
 import { type Accelerator, BackendUnavailable } from "@aegis/domain"
 import { AegisPaths } from "@aegis/host"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs/promises"
-import { kvmDevice, productPart } from "@aegis/vm"
+import { harnessDisk as checkedDisk, kvmDevice, productPart } from "@aegis/vm"
 import { kernelFor } from "./Kernel.ts"
 
 export interface QemuParts {
@@ -15,6 +15,7 @@ export interface QemuParts {
   readonly kernel: string
   readonly harnessDisk: string
   readonly virtiofsd: string
+  readonly net: string
 }
 
 /** Where system programs live; a hostile PATH is not searched (T-281). */
@@ -33,12 +34,13 @@ export const findParts = (accelerator: Accelerator): Effect.Effect<QemuParts, Ba
       )
     )
     if (accelerator === "kvm") yield* kvmDevice("qemu")
-    const [harnessDisk, virtiofsd] = yield* Effect.all([
-      productPart("qemu", `${product}/guest/harness.ext4`),
-      productPart("qemu", `${product}/virtiofsd`)
+    const [harnessDisk, virtiofsd, net] = yield* Effect.all([
+      checkedDisk("qemu", `${product}/guest/harness.ext4`),
+      productPart("qemu", `${product}/virtiofsd`),
+      productPart("qemu", `${product}/aegis-net`)
     ])
     const kernel = yield* kernelFor(product)
-    return { qemu: qemu.path, qemuStamp: qemu.stamp, kernel, harnessDisk, virtiofsd }
+    return { qemu: qemu.path, qemuStamp: qemu.stamp, kernel, harnessDisk, virtiofsd, net }
   })
 
 const missing = (reason: string, remedy: string) => new BackendUnavailable({ backend: "qemu", reason, remedy })

@@ -3,13 +3,14 @@
  */
 import { type Accelerator, BootFailed } from "@aegis/domain"
 import { AegisPaths, Process, ProcessTable } from "@aegis/host"
-import { awaitGuest, runDirectory, tracesOf, type Vm, type VmBackend, watchVm } from "@aegis/vm"
+import { awaitGuest, runDirectory, startNetwork, tracesOf, type Vm, type VmBackend, watchVm } from "@aegis/vm"
 import { Virtiofsd } from "@aegis/workspaces"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as path from "node:path"
 import { counterKhz } from "./GuestClock.ts"
 import { findParts } from "./Parts.ts"
-import { qemuArguments, rootDevice, workspaceTag } from "./QemuCommand.ts"
+import { networkMtu, qemuArguments, rootDevice, workspaceTag } from "./QemuCommand.ts"
 import * as Qmp from "./Qmp.ts"
 
 /** QEMU with one accelerator. `tcg` emulates and works everywhere; the others need a hypervisor that really runs. */
@@ -23,12 +24,23 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
     const clock = yield* Effect.cached(accelerator === "tcg" ? counterKhz : Effect.succeedNone)
 
     const boot: VmBackend["boot"] = Effect.fn("QemuBackend.boot")(function* (spec) {
-      const { harnessDisk, kernel, qemu, virtiofsd } = yield* parts
+      const { harnessDisk, kernel, net, qemu, virtiofsd } = yield* parts
       const khz = yield* clock
       const directory = yield* runDirectory(spec.id)
       const channelSocket = `${directory}/channel.sock`
       const qmpSocket = `${directory}/qmp.sock`
       const workspaceSocket = `${directory}/workspace.sock`
+      const networkSocket = `${directory}/net.sock`
+      const network =
+        spec.network === undefined
+          ? undefined
+          : yield* startNetwork({
+              program: net,
+              policy: spec.network,
+              directory,
+              link: { dial: networkSocket },
+              mtu: networkMtu
+            })
       const helper =
         spec.workspace === undefined
           ? undefined
@@ -51,7 +63,8 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
           rootDisk: spec.rootDisk,
           channelSocket,
           qmpSocket,
-          workspaceSocket: helper === undefined ? undefined : workspaceSocket
+          workspaceSocket: helper === undefined ? undefined : workspaceSocket,
+          networkSocket: network === undefined ? undefined : networkSocket
         }),
         detached: true,
         stdin: "ignore",
@@ -64,9 +77,13 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
       )
       yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
       yield* ProcessTable.endFirst(vmm.pid)
-      const guest = yield* awaitGuest(vmm, channelSocket)
+      const helpers = [
+        ...(helper === undefined ? [] : [{ name: "virtiofsd", process: helper }]),
+        ...(network === undefined ? [] : [network.helper])
+      ]
+      const guest = yield* awaitGuest(vmm, channelSocket, helpers)
       const qmp = yield* Effect.option(Qmp.connect(qmpSocket))
-      const helpers = helper === undefined ? [] : [{ name: "virtiofsd", process: helper }]
+      if (network !== undefined) yield* network.ready
       const tag = helper === undefined ? undefined : workspaceTag
       const ended = yield* watchVm(vmm, helpers)
       const vm: Vm = {
@@ -74,7 +91,16 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
         pid: vmm.pid,
         rootDevice,
         workspaceTag: tag,
-        traces: yield* tracesOf({ vmm, helpers, directory, channelSocket, rootDevice, workspaceTag: tag }),
+        network: network?.network,
+        traces: yield* tracesOf({
+          vmm,
+          helpers,
+          directory,
+          channelSocket,
+          rootDevice,
+          workspaceTag: tag,
+          network: network?.network
+        }),
         ended: ended.pipe(
           Effect.map(({ cause }) => ({
             cause: Option.match(
@@ -99,7 +125,8 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
       present: Effect.asVoid(parts).pipe(withPaths),
       fingerprint: Effect.match(parts, {
         onFailure: ({ reason }) => reason,
-        onSuccess: (found) => JSON.stringify(found)
+        // The kernel's file is named by its content: a verdict also holds for another home.
+        onSuccess: (found) => JSON.stringify({ ...found, kernel: path.basename(found.kernel) })
       }).pipe(withPaths),
       boot
     }

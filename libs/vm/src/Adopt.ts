@@ -20,11 +20,13 @@ export class NotAdopted extends Data.TaggedError("NotAdopted")<{
 const patience = "20 seconds"
 
 /**
- * Takes a VM over; the scope's end ends it, as if it had been booted here. A VM whose process is stopped runs until it has
- * answered, and is stopped again. Failing, it ends what was left of it.
+ * Takes a VM over; the scope's end ends it, as if it had been booted here. `found` is run when its processes are seen to run, before
+ * its harness has answered. A VM whose process is stopped runs until it has answered, and is stopped again. Failing, it ends what was
+ * left of it.
  */
 export const adopt = (
-  traces: VmTraces
+  traces: VmTraces,
+  found: Effect.Effect<unknown>
 ): Effect.Effect<{ readonly vm: Vm; readonly paused: boolean }, NotAdopted, Scope.Scope> =>
   Effect.gen(function* () {
     yield* Effect.addFinalizer(() => Effect.ignoreLogged(Directories.removeTree(traces.directory)))
@@ -44,7 +46,7 @@ export const adopt = (
       Effect.map(take(trace), (process) => ({ name: trace.name, process }))
     )
     const paused = Option.contains(yield* vmm.state, "T")
-    if (paused) yield* vmm.resume
+    yield* paused ? vmm.resume : found
     const gone = Effect.zipRight(vmm.exit, new NotAdopted({ rebooted: false, reason: "its process is gone" }))
     const guest = yield* connect(dial(traces.channelSocket)).pipe(
       Effect.raceFirst(gone),
@@ -60,6 +62,7 @@ export const adopt = (
       pid: vmm.pid,
       rootDevice: traces.rootDevice,
       workspaceTag: traces.workspaceTag,
+      network: traces.network,
       traces,
       ended: yield* watchVm(vmm, helpers),
       // What the guest printed went to the daemon that died.

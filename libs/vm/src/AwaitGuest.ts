@@ -26,19 +26,40 @@ export const dial = (socket: string): Effect.Effect<Duplex, ChannelBroken> =>
     Effect.mapError(({ message }) => new ChannelBroken({ message }))
   )
 
+/** A process beside a VMM, without which its guest cannot go on. */
+export interface Helper {
+  readonly name: string
+  readonly process: Process.Process
+}
+
+/** What a helper said that failed: without it the VMM ends as well, and may be the first of whom that is seen. */
+const blamed = (helpers: ReadonlyArray<Helper>): Effect.Effect<Option.Option<string>> =>
+  Effect.forEach(
+    helpers,
+    ({ name, process }) =>
+      Effect.gen(function* () {
+        const status = yield* Effect.timeoutOption(process.exit, "200 millis")
+        const words = (yield* process.stderrTail).trim()
+        return Option.isSome(status) && status.value.code !== 0 && words !== "" ? [`${name} ended: ${words}`] : []
+      }),
+    { concurrency: "unbounded" }
+  ).pipe(Effect.map((all) => Option.fromNullable(all.flat()[0])))
+
 /**
- * Opens the channel at `socket`. A VMM that ends first fails it at once, with what it wrote to stderr; a guest that stays
+ * Opens the channel at `socket`. A VMM that ends first fails it at once, with what it or its helper wrote to stderr; a guest that stays
  * silent fails it when the boot's time is over.
  */
 export const awaitGuest = (
   vmm: Process.Process,
-  socket: string
+  socket: string,
+  helpers: ReadonlyArray<Helper>
 ): Effect.Effect<GuestChannel, BootFailed | BootTimeout, Scope.Scope> =>
   Effect.gen(function* () {
     const limit = yield* bootLimit
     const died = Effect.gen(function* () {
       const status = yield* vmm.exit
-      const words = (yield* vmm.stderrTail).trim()
+      const ownWords = (yield* vmm.stderrTail).trim()
+      const words = Option.getOrElse(yield* blamed(helpers), () => ownWords)
       return yield* new BootFailed({
         stage: "vmm",
         reason: words === "" ? endInWords(status) : `${endInWords(status)}: ${words}`,
@@ -63,12 +84,12 @@ export const awaitGuest = (
  */
 export const watchVm = (
   vmm: Process.Process,
-  helpers: ReadonlyArray<{ readonly name: string; readonly process: Process.Process }>
+  helpers: ReadonlyArray<Helper>
 ): Effect.Effect<Effect.Effect<VmEnd>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const end = yield* Deferred.make<VmEnd>()
     const ended = Effect.map(vmm.exit, (status): VmEnd => ({ cause: endInWords(status) }))
-    const without = (helper: (typeof helpers)[number]) =>
+    const without = (helper: Helper) =>
       Effect.gen(function* () {
         const status = yield* helper.process.exit
         // A helper also ends because its VM has: then the VMM is on its way out, and says so itself.

@@ -15,19 +15,19 @@ export const productPart = (backend: BackendName, path: string): Effect.Effect<s
   }).pipe(Effect.as(path))
 
 /** Linux's hypervisor device may be opened: it proves nothing more. */
-export const kvmDevice = (backend: BackendName): Effect.Effect<void, BackendUnavailable> =>
+export const kvmDevice = (backend: BackendName, device = "/dev/kvm"): Effect.Effect<void, BackendUnavailable> =>
   Effect.tryPromise({
-    try: () => fs.access("/dev/kvm", fs.constants.R_OK | fs.constants.W_OK),
+    try: () => fs.access(device, fs.constants.R_OK | fs.constants.W_OK),
     catch: (cause) =>
       String(cause).includes("ENOENT")
         ? new BackendUnavailable({
             backend,
-            reason: "/dev/kvm is not there",
+            reason: `${device} is not there`,
             remedy: "turn virtualization on in the firmware, or nested virtualization in the host"
           })
         : new BackendUnavailable({
             backend,
-            reason: "/dev/kvm may not be opened",
+            reason: `${device} may not be opened`,
             remedy: "add yourself to the group kvm: usermod -aG kvm $USER, then log in again"
           })
   })

@@ -7,6 +7,7 @@ import type {
   BackendUnavailable,
   BootFailed,
   BootTimeout,
+  CompiledPolicy,
   DiskFull,
   MemoryMib,
   VcpuCount
@@ -15,6 +16,7 @@ import type { GuestChannel } from "@aegis/guest"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { GuestNetwork } from "./GuestNetwork.ts"
 
 /** One VM to be made. What its guest is told to do comes later, over its channel. */
 export interface VmSpec {
@@ -26,6 +28,8 @@ export interface VmSpec {
   readonly rootDisk?: string | undefined
   /** A directory of the host, shared as `/workspace`. */
   readonly workspace?: { readonly path: string; readonly readOnly: boolean } | undefined
+  /** What its network lets through; absent: it has none. */
+  readonly network?: CompiledPolicy | undefined
 }
 
 /** How a VM's process ended. */
@@ -47,7 +51,8 @@ export class VmTraces extends Schema.Class<VmTraces>("VmTraces")({
   directory: Schema.String,
   channelSocket: Schema.String,
   rootDevice: Schema.String,
-  workspaceTag: Schema.optional(Schema.String)
+  workspaceTag: Schema.optional(Schema.String),
+  network: Schema.optional(GuestNetwork)
 }) {}
 
 /** A VM whose harness has answered. It lives as long as the scope it was booted in. */
@@ -59,6 +64,8 @@ export interface Vm {
   readonly rootDevice: string
   /** The virtiofs tag of the workspace, if there is one. */
   readonly workspaceTag: string | undefined
+  /** Its network, if it has one. */
+  readonly network: GuestNetwork | undefined
   /** Undefined where the VM ends with this process: a simulated one. */
   readonly traces: VmTraces | undefined
   /** Succeeds when the VM's process has ended, whoever ended it. */

@@ -4,7 +4,6 @@
 import { Process, ProcessTable, UnixSocket } from "@aegis/host"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { constants } from "node:fs"
 import * as fs from "node:fs/promises"
@@ -44,7 +43,8 @@ export const serve = (options: VirtiofsdOptions): Effect.Effect<Process.Process,
     const died = Effect.flatMap(process.exit, () =>
       Effect.flatMap(process.stderrTail, (text) => failed(`virtiofsd ended: ${text.trim()}`))
     )
-    yield* Effect.raceFirst(listens(options.socketPath), died).pipe(
+    // It says nothing when it is ready, and a connection would be taken for its VMM's.
+    yield* Effect.raceFirst(UnixSocket.untilListening(options.socketPath), died).pipe(
       Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => failed("virtiofsd did not listen within 10 s") })
     )
     return process
@@ -107,10 +107,3 @@ const userMapping =
         `--translate-uid=squash-guest:${everybody}`,
         `--translate-gid=squash-guest:${everybody}`
       ]
-
-/** virtiofsd says nothing when it is ready, and a connection would be taken for its VMM's. It takes a few milliseconds. */
-const listens = (socket: string) =>
-  Effect.repeat(UnixSocket.isListening(socket), {
-    until: (listening) => listening,
-    schedule: Schedule.spaced("2 millis")
-  })

@@ -9,6 +9,7 @@ import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { Workspaces } from "../src/index.ts"
+import { measure } from "../src/Measure.ts"
 
 const root = fs.realpathSync(fs.mkdtempSync(path.join(tmpdir(), "aegis-workspaces-")))
 const home = path.join(root, "home")
@@ -33,7 +34,8 @@ const acquire = (...[instance, request]: Parameters<Workspaces["Type"]["acquire"
 
 const refused = (file: string, words: string, readOnly = false) =>
   Effect.gen(function* () {
-    const error = yield* Effect.flip(Effect.scoped(acquire(id, hostPath(file, readOnly))))
+    const workspaces = yield* Workspaces
+    const error = yield* Effect.flip(workspaces.locate(id, hostPath(file, readOnly)))
     assert.strictEqual(error._tag, "WorkspaceRefused", file)
     assert.include(error.message, words, file)
     assert.isAbove(error.remedy.length, 0)
@@ -78,14 +80,28 @@ describe("Workspaces", () => {
     }).pipe(Effect.provide(live))
   )
 
-  it.effect("T-136 a host path is resolved once, and stays afterwards", () =>
-    Effect.gen(function* () {
-      const real = directory("project")
-      fs.symlinkSync(real, at("link"))
-      const workspace = yield* Effect.scoped(acquire(id, hostPath(at("link"))))
-      assert.deepStrictEqual(workspace, { path: real, readOnly: false })
-      assert.isTrue(fs.existsSync(real))
-    }).pipe(Effect.provide(live))
+  it.effect(
+    "T-136 T-137 a host path is resolved once, and stays afterwards; one that is gone is said to be, and not made anew",
+    () =>
+      Effect.gen(function* () {
+        const real = directory("project")
+        fs.symlinkSync(real, at("link"))
+        const workspaces = yield* Workspaces
+        const located = yield* workspaces.locate(id, hostPath(at("link")))
+        assert.strictEqual(located, real)
+        const workspace = yield* Effect.scoped(acquire(id, hostPath(located)))
+        assert.deepStrictEqual(workspace, { path: real, readOnly: false })
+        // T-137: what has come in its place, or nothing, is not taken for it, and nothing is made there.
+        fs.renameSync(real, at("moved"))
+        const gone = yield* Effect.flip(Effect.scoped(acquire(id, hostPath(real))))
+        assert.deepStrictEqual([gone._tag, fs.existsSync(real)], ["WorkspaceGone", false])
+        fs.symlinkSync(at("moved"), real)
+        assert.strictEqual((yield* Effect.flip(workspaces.check(hostPath(real))))._tag, "WorkspaceGone")
+        fs.unlinkSync(real)
+        fs.renameSync(at("moved"), real)
+        yield* workspaces.check(hostPath(real))
+        assert.isTrue(fs.existsSync(real))
+      }).pipe(Effect.provide(live))
   )
 
   it.effect("T-11, T-134 what would expose the host is refused", () =>
@@ -174,6 +190,62 @@ describe("Workspaces", () => {
       assert.strictEqual(removed, 2)
       assert.sameMembers(fs.readdirSync(places), ["notes", "run-inst-7", "run-of-the-mill"])
       assert.isTrue(fs.existsSync(at("target")))
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect(
+    "what a workspace takes: links are not followed, hard links and holes not counted twice or at all, an end to it",
+    () =>
+      Effect.gen(function* () {
+        const workspaces = yield* Workspaces
+        const measured = directory("measured")
+        const outside = directory("much")
+        fs.writeFileSync(path.join(outside, "big"), Buffer.alloc(1024 * 1024, 1))
+        fs.writeFileSync(path.join(measured, "data"), Buffer.alloc(100 * 1024, 1))
+        fs.linkSync(path.join(measured, "data"), path.join(measured, "again"))
+        fs.symlinkSync(outside, path.join(measured, "link"))
+        fs.writeFileSync(path.join(measured, "sparse"), "")
+        fs.truncateSync(path.join(measured, "sparse"), 1024 ** 4)
+        const found = yield* workspaces.measure(measured)
+        assert.deepInclude(found, { entries: 4, complete: true })
+        assert.isAtLeast(found.bytes, 100 * 1024)
+        assert.isBelow(found.bytes, 200 * 1024)
+        for (let file = 0; file < 20; file++) fs.writeFileSync(path.join(measured, String(file)), "")
+        assert.deepInclude(yield* measure(measured, 10), { entries: 10, complete: false })
+        assert.deepInclude(yield* measure(at("nowhere")), { entries: 0, bytes: 0, complete: false })
+      }).pipe(Effect.provide(live))
+  )
+
+  it.effect("S-063 one that a guest has is not removed, nor a link, nor what a link in it leads to", () =>
+    Effect.gen(function* () {
+      const workspaces = yield* Workspaces
+      const name = WorkspaceName.make("removed")
+      const request = new NamedWorkspace({ name, readOnly: false })
+      const outside = directory("beyond")
+      fs.writeFileSync(path.join(outside, "precious"), "")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const workspace = yield* acquire(id, request)
+          fs.symlinkSync(outside, path.join(workspace.path, "link"))
+          assert.strictEqual((yield* Effect.flip(workspaces.remove(name)))._tag, "WorkspaceInUse")
+          assert.deepStrictEqual(fs.readdirSync(workspace.path), ["link"])
+        })
+      )
+      assert.deepInclude(yield* workspaces.named, { name, path: path.join(places, "removed") })
+      yield* workspaces.remove(name)
+      assert.isFalse(fs.existsSync(path.join(places, "removed")))
+      assert.deepStrictEqual(fs.readdirSync(outside), ["precious"])
+      assert.strictEqual((yield* Effect.flip(workspaces.remove(name)))._tag, "WorkspaceUnknown")
+      fs.symlinkSync(outside, path.join(places, "removed"))
+      assert.strictEqual((yield* Effect.flip(workspaces.remove(name)))._tag, "WorkspaceRefused")
+      assert.isFalse((yield* workspaces.named).some((one) => one.name === name))
+      fs.unlinkSync(path.join(places, "removed"))
+      // What a killed daemon was removing is removed by the next.
+      fs.mkdirSync(path.join(places, "removed~removed-0"))
+      yield* workspaces.sweep(new Set())
+      assert.isFalse(fs.existsSync(path.join(places, "removed~removed-0")))
+      // Made anew by the next start that names it.
+      assert.deepStrictEqual(fs.readdirSync((yield* Effect.scoped(acquire(id, request))).path), [])
     }).pipe(Effect.provide(live))
   )
 })

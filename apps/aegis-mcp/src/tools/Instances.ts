@@ -23,9 +23,9 @@ const shown = (instance: Instance): Effect.Effect<RestInstance> =>
     )
   )
 
-const shownAlone = (instance: Instance) => Effect.map(shown(instance), (instance) => ({ instance }))
+export const shownAlone = (instance: Instance) => Effect.map(shown(instance), (instance) => ({ instance }))
 
-const Shown = Schema.Struct({ instance: RestInstance })
+export const Shown = Schema.Struct({ instance: RestInstance })
 
 const Started = Schema.Struct({
   instance: RestInstance,
@@ -52,7 +52,7 @@ export const instanceTools: ReadonlyArray<Tool> = [
     handle: (input) =>
       Effect.gen(function* () {
         const aegis = yield* Aegis
-        const { instance, restarted } = yield* aegis.start(yield* instanceSpec(input))
+        const { instance, restarted } = yield* aegis.start(instanceSpec(input))
         return { instance: yield* shown(instance), restarted }
       })
   }),

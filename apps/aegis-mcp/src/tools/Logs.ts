@@ -14,7 +14,7 @@ const defaultTail = 200
 const mostEntries = 1000
 const longestLine = 8192
 
-const { grep, sources, tail } = LogQuery.fields
+const { execId, grep, sources, tail } = LogQuery.fields
 
 const Entry = Schema.typeSchema(Schema.encodedSchema(RestLogEntry))
 
@@ -39,19 +39,41 @@ export const logTools: ReadonlyArray<Tool> = [
       after: Schema.optional(
         LogSeq.annotations({ description: "Go on behind this entry: `next` of the call before." })
       ),
-      tail,
-      sources,
-      grep
+      tail: Schema.optionalWith(
+        tail.from.annotations({
+          description: `Of what there is, only the last so many lines; ${defaultTail} where neither it nor \`after\` is given.`
+        }),
+        { exact: true }
+      ),
+      sources: Schema.optionalWith(
+        sources.from.annotations({
+          description:
+            "Only what these wrote: the instance's command (primary), commands of exec, or the runtime (system)."
+        }),
+        { exact: true }
+      ),
+      exec: Schema.optionalWith(
+        execId.from.annotations({
+          description: "Only what this command has printed: `exec_id` of the answer of exec."
+        }),
+        { exact: true }
+      ),
+      grep: Schema.optionalWith(
+        grep.from.annotations({
+          description: "Only lines that this regular expression matches; it has no look-around and no back-references."
+        }),
+        { exact: true }
+      )
     }),
     output: Read,
-    handle: ({ after, target, ...rest }) =>
+    handle: ({ after, exec, target, ...rest }) =>
       Effect.gen(function* () {
         const aegis = yield* Aegis
         const { id } = yield* aegis.get(target)
         const from = after === undefined ? { tail: rest.tail ?? defaultTail } : { after }
         const encode = Schema.encodeSync(restLogEntry(id))
         const read = aegis
-          .logs(id, { ...rest, ...from })
+          .logs(id, { ...rest, ...from, ...(exec === undefined ? {} : { execId: exec }) })
           .pipe(
             Stream.mapEffect((entry) => Effect.orDie(Schema.decodeUnknown(Entry)(clipJson(encode(entry), longestLine))))
           )

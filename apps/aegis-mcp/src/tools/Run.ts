@@ -7,16 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Match from "effect/Match"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { dataLimit, Excerpt, outputLimit } from "../OutputLimit.ts"
+import { capturedFields, CapturedOutput } from "../CapturedOutput.ts"
+import { heartbeat } from "../Heartbeat.ts"
 import { instanceSpec, SpecInput } from "../SpecInput.ts"
 import { type Call, type Failure, type Tool, tool } from "../Tool.ts"
-
-/** One of the two streams of output, cut in its middle where it is long. */
-const Captured = Schema.Struct({
-  text: Schema.String,
-  bytes: Schema.Int.annotations({ description: "How many there were in all." }),
-  truncated: Schema.Boolean
-})
 
 const Finished = Schema.Struct({
   instance: InstanceId,
@@ -26,9 +20,7 @@ const Finished = Schema.Struct({
     })
   ),
   ended: EndReason.annotations({ description: "How it ended." }),
-  stdout: Captured,
-  stderr: Captured,
-  note: Schema.optional(Schema.String)
+  ...capturedFields
 })
 
 export const runTools: ReadonlyArray<Tool> = [
@@ -44,34 +36,30 @@ export const runTools: ReadonlyArray<Tool> = [
     handle: (input, call) =>
       Effect.gen(function* () {
         const aegis = yield* Aegis
-        const spec = yield* instanceSpec(input)
-        const stdout = new Excerpt(outputLimit / 2)
-        const stderr = new Excerpt(outputLimit / 2)
+        const spec = instanceSpec(input)
+        const output = new CapturedOutput()
         let instance: InstanceId | undefined
         let ended: EndReason | undefined
-        yield* Stream.runForEach(aegis.run(spec), (event) => {
-          if (event._tag === "Created") instance = event.id
-          if (event._tag === "Output") (event.stream === "stdout" ? stdout : stderr).push(event.bytes)
-          if (event._tag === "Ended") ended = event.reason
-          return tell(event, call)
-        })
+        yield* Stream.runForEach(aegis.run(spec), (event) =>
+          Effect.gen(function* () {
+            if (event._tag === "Created") instance = event.id
+            if (event._tag === "Started") yield* Effect.forkScoped(heartbeat(call, output))
+            if (event._tag === "Output") output.push(event)
+            if (event._tag === "Ended") ended = event.reason
+            yield* tell(event, call)
+          })
+        )
         if (instance === undefined || ended === undefined) return yield* Effect.fail(cutShort)
-        const out = captured(stdout)
-        const err = captured(stderr)
         const exitCode = exitCodeOf(ended)
         return {
           instance,
           ...(exitCode === undefined ? {} : { exit_code: exitCode }),
           ended: bounded(ended),
-          stdout: out,
-          stderr: err,
-          ...(out.truncated || err.truncated ? { note: howToGoOn } : {})
+          ...output.shown(howToGoOn)
         }
-      })
+      }).pipe(Effect.scoped)
   })
 ]
-
-const captured = (excerpt: Excerpt) => ({ ...excerpt.text(dataLimit * 0.45), bytes: excerpt.bytes })
 
 const howToGoOn =
   "The output was cut. To read all of it, run the command again with a named workspace and write to a file there, or start it with instance_start and page through it with logs."
@@ -88,7 +76,8 @@ const bounded = (reason: EndReason): EndReason =>
     ? { ...reason, consoleTail: reason.consoleTail.slice(-400) }
     : reason
 
-const exitCodeOf = (reason: EndReason): number | undefined =>
+/** The command's own; 128 + N for signal N; none for an end that is not the command's. */
+export const exitCodeOf = (reason: EndReason): number | undefined =>
   reason._tag === "Exited" ? reason.code : reason._tag === "Signaled" ? 128 + reason.signal : undefined
 
 const tell: (event: RunEvent, call: Call) => Effect.Effect<void> = (event, { progress }) =>

@@ -6,7 +6,7 @@ import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import { backendName, capabilityLines, probeLines, statusJson } from "../BackendReport.ts"
+import { backendName, capabilityLines, probeLines, routerLines, statusJson } from "../BackendReport.ts"
 import { escapeLine } from "../Escape.ts"
 import { jsonDocument } from "../Instances.ts"
 import { localTools } from "../LocalTools.ts"
@@ -62,7 +62,8 @@ const handler = ({ json }: { readonly json: boolean }) =>
           `${label("aegisd")}running`,
           `Backend:     ${backendName(verdict)}`,
           ...probeLines(verdict),
-          ...capabilityLines(status)
+          ...capabilityLines(status),
+          ...routerLines(status)
         ]
       })
     })

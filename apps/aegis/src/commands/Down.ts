@@ -31,7 +31,7 @@ const leave = (pid: number) =>
     const instances = yield* Effect.option(aegis.list)
     yield* Effect.catchTag(aegis.leave, "DaemonUnreachable", ({ reason }) =>
       // It may be gone before its answer is here. One that was not reached must not be told to stop: its guests would end with it.
-      reason === "absent"
+      reason === "absent" || reason === "skewed"
         ? new HostFailed({
             message: `aegisd (pid ${pid}) does not answer, so it cannot be told to keep its guests`,
             remedy: "try again; aegis down without --keep stops it and its guests"

@@ -15,7 +15,11 @@ import { instanceJson, jsonDocument } from "../Instances.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"
 
-const flags = { ...instanceFlags, json: Options.boolean("json") }
+const flags = {
+  ...instanceFlags,
+  interactive: Options.boolean("interactive", { aliases: ["i"] }),
+  json: Options.boolean("json")
+}
 
 export const instanceStart = Command.make("start", flags, ({ json, ...given }) =>
   Effect.gen(function* () {

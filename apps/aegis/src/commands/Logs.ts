@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import { LogNotFound } from "../Errors.ts"
 import { flagValue } from "../FlagValue.ts"
 import { jsonLine } from "../Instances.ts"
+import { LineCount } from "../LineCount.ts"
 import { logText } from "../LogText.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"
@@ -30,11 +31,6 @@ const config = {
   timestamps: Options.boolean("timestamps"),
   json: Options.boolean("json")
 }
-
-const LineCount = Schema.String.pipe(
-  Schema.pattern(/^[0-9]{1,9}$/, { message: () => "it is a whole number of lines, of at most nine digits" }),
-  Schema.compose(Schema.NumberFromString)
-)
 
 const Source = LogSource.annotations({
   message: () => ({ message: "it is one of primary, exec and system", override: true })

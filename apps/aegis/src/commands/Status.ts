@@ -7,7 +7,7 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { statusJson, statusLines } from "../BackendReport.ts"
+import { routerLines, statusJson, statusLines } from "../BackendReport.ts"
 import { jsonDocument } from "../Instances.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"
@@ -49,7 +49,7 @@ const handler = ({ json }: { readonly json: boolean }) =>
     }
     const lines = Option.match(answer, {
       onNone: () => ["aegisd: not running"],
-      onSome: ({ verdict }) => ["aegisd: running", ...statusLines(verdict)]
+      onSome: ({ status, verdict }) => ["aegisd: running", ...statusLines(verdict), ...routerLines(status)]
     })
     yield* stdio.print(`${lines.join("\n")}\n`)
   })

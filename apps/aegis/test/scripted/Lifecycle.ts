@@ -50,6 +50,8 @@ const changed = (guest: Guest, fields: Partial<Instance>): Guest => ({
 /** Boots it in nobody's time, plays it, and writes its end into its record. */
 const boot = (guest: Guest) =>
   Effect.gen(function* () {
+    // It may have been deleted while it booted.
+    if (Option.isNone(yield* Effect.option(find(guest.instance.id)))) return
     const running = changed(guest, { state: "running", startedAt: yield* DateTime.now })
     yield* put(running)
     const ended = yield* playedEnd(running)

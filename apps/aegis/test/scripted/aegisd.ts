@@ -2,7 +2,7 @@
  * A daemon without guests, for tests of the CLI as a process: the real contract on a real socket, with commands that act out what
  * a guest may do. Its words are those of the tests: `exit 3`, `print TEXT`, `cat`, `flood BYTES`, `sleep`, `die`, …
  */
-import { AegisRpcs, AuditVerdict } from "@aegis/contract"
+import { AegisRpcs, rpcPath, AuditVerdict, inBatches } from "@aegis/contract"
 import {
   BackendVerdict,
   Capabilities,
@@ -11,6 +11,8 @@ import {
   daemonPidFile,
   daemonSocket,
   ExecNotFound,
+  NetworkAnswer,
+  NetworkReplay,
   NotFound,
   ProbeAttempt,
   version
@@ -28,12 +30,16 @@ import * as Stream from "effect/Stream"
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
 import * as net from "node:net"
+import { exec, writeExec } from "./Execs.ts"
+import { readFile, writeFile } from "./Files.ts"
 import { allGuests, find, watch } from "./Guests.ts"
 import * as images from "./Images.ts"
 import { eventsOf, record } from "./Journal.ts"
 import { pause, prune, remove, restart, resume, run, start, stop, wait } from "./Lifecycle.ts"
 import { logs } from "./Logs.ts"
+import { expose, keepAlive, setNetwork, unexpose } from "./Reaching.ts"
 import { deleteSecret, listSecrets, setSecrets } from "./Secrets.ts"
+import { inspectWorkspace, listWorkspaces, removeWorkspace } from "./Workspaces.ts"
 
 const home = process.env["AEGIS_HOME"] ?? "/nowhere"
 const socket = daemonSocket(home, { uid: process.getuid?.() ?? 0, runtimeDir: process.env["XDG_RUNTIME_DIR"] })
@@ -54,6 +60,7 @@ const handlers = AegisRpcs.toLayer({
       (startedAt) =>
         new DaemonStatus({
           ...{ version, pid: process.pid, startedAt, verdict, instances: allGuests().length },
+          router: { _tag: "RouterServing", address: "http://127.0.0.1:8099" },
           capabilities: new Capabilities({ pauseResume: false, bootFromDiskLayers: true })
         })
     ),
@@ -70,11 +77,16 @@ const handlers = AegisRpcs.toLayer({
         .filter(({ state }) => states === undefined || states.includes(state))
     ),
   InstanceGet: ({ target }) => Effect.map(find(target), ({ instance }) => instance),
-  Exec: ({ target }) => Stream.fail(new NotFound({ target })),
+  Exec: ({ spec, target }) => exec(target, spec),
   ExecAttach: ({ id }) => Stream.fail(new ExecNotFound({ execId: id })),
-  ExecWriteStdin: ({ id }) => new ExecNotFound({ execId: id }),
+  ExecWriteStdin: ({ bytes, end, id }) => writeExec(id, bytes, end),
   ExecResize: ({ id }) => new ExecNotFound({ execId: id }),
   ExecSignal: ({ id }) => new ExecNotFound({ execId: id }),
+  FileArchive: ({ target }) => Stream.fail(new NotFound({ target })),
+  FileUpload: ({ target }) => Stream.fail(new NotFound({ target })),
+  FileUploadWrite: ({ id }) => new NotFound({ target: id }),
+  FileRead: ({ limit, offset, path, target }) => readFile(target, path, offset, limit),
+  FileWrite: ({ bytes, path, target, writing }) => writeFile(target, path, bytes, writing),
   InstanceStart: start,
   InstanceRestart: ({ handle }) => restart(handle),
   InstanceStop: ({ graceSeconds, target }) => stop(target, graceSeconds),
@@ -82,6 +94,14 @@ const handlers = AegisRpcs.toLayer({
   InstanceResume: ({ target }) => resume(target),
   InstanceDelete: ({ target }) => remove(target),
   InstancePrune: ({ stoppedForSeconds }) => prune(stoppedForSeconds),
+  InstanceKeepAlive: ({ request, target }) => keepAlive(target, request),
+  InstanceExpose: ({ exposure, target }) => expose(target, exposure),
+  InstanceUnexpose: ({ port, target }) => unexpose(target, port),
+  NetworkSet: ({ policy, target }) => setNetwork(target, policy),
+  NetworkCheck: ({ target }) =>
+    Effect.as(find(target), new NetworkAnswer({ verdict: "refuse", why: "a private address", addresses: [] })),
+  NetworkReplay: ({ target }) =>
+    Effect.as(find(target), new NetworkReplay({ judged: 0, unnamed: 0, changed: [], more: 0 })),
   InstanceWait: ({ target }) => wait(target),
   InstanceWatch: () => watch,
   Events: ({ follow, since, target }) =>
@@ -103,11 +123,14 @@ const handlers = AegisRpcs.toLayer({
   ImageRemove: ({ source }) => images.remove(source),
   ImagePrune: ({ all }) => images.prune(all),
   RootfsPull: ({ variant }) => images.pullRootfs(variant),
-  Logs: ({ query, target }) => logs(target, query),
+  Logs: ({ query, target }) => Stream.mapChunks(logs(target, query), inBatches),
   SecretSet: ({ secrets }) => setSecrets(secrets),
   SecretList: () => listSecrets,
   SecretDelete: ({ name }) => deleteSecret(name),
   SecretRotateKey: () => Effect.map(listSecrets, (secrets) => secrets.length),
+  WorkspaceList: () => listWorkspaces,
+  WorkspaceInspect: ({ name }) => inspectWorkspace(name),
+  WorkspaceRemove: ({ name }) => removeWorkspace(name),
   Leave: () =>
     Effect.sync(() => {
       writeFileSync(`${home}/left`, "")
@@ -119,7 +142,7 @@ const server = Layer.unwrapScoped(
   Effect.sync(() => {
     rmSync(socket, { force: true })
     const http = createServer()
-    const rpc = RpcServer.layerHttpRouter({ group: AegisRpcs, path: "/rpc", protocol: "websocket" }).pipe(
+    const rpc = RpcServer.layerHttpRouter({ group: AegisRpcs, path: rpcPath, protocol: "websocket" }).pipe(
       Layer.provide([handlers, RpcSerialization.layerMsgPack])
     )
     const drop = Layer.scopedDiscard(Effect.addFinalizer(() => Effect.sync(() => http.closeAllConnections())))

@@ -51,7 +51,7 @@ const fill = Effect.gen(function* () {
   yield* say(`verified ${JSON.stringify(yield* verify)} ${yield* lastSeq}`)
 })
 
-const main = mode === "live" ? live : fill
+const main = mode === "live" ? live : mode === "open" ? Effect.zipRight(Journal, say("opened")) : fill
 
 if (mode === "fill") writeFileSync(`${file}.ballast`, Buffer.alloc(200_000))
 

@@ -8,13 +8,15 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { VmBackend, VmEnd } from "../VmBackend.ts"
-import { duplexPair } from "./DuplexPair.ts"
 import { type SimulatedPrograms, serveGuest } from "./SimulatedGuest.ts"
+import { socketPair } from "./SocketPair.ts"
 
 export interface SimulatedOptions {
   readonly programs: SimulatedPrograms
   /** From the spawn to the harness's first answer, on Effect's clock. */
   readonly bootTime?: Duration.DurationInput
+  /** What a guest's processor has worked since its boot, in milliseconds, 0 by default; one that never gives it has no time to answer. */
+  readonly cpuMs?: Effect.Effect<number>
   /** `silent`: the guest never answers. `dies`: the VMM ends before it does. */
   readonly fault?: "silent" | "dies"
 }
@@ -36,14 +38,14 @@ export const simulatedBackend = (options: SimulatedOptions): VmBackend => ({
       })
     }
     const end = yield* Deferred.make<VmEnd>()
-    const [host, guest] = duplexPair()
+    const [host, guest] = yield* socketPair
     const die = (cause: string) =>
       Effect.zipRight(
         Deferred.succeed(end, { cause }),
         Effect.sync(() => guest.destroy())
       ).pipe(Effect.asVoid)
     yield* Effect.addFinalizer(() => die("killed by SIGKILL"))
-    yield* serveGuest(guest, options.programs, die("exit 0"))
+    yield* serveGuest(guest, options.programs, die("exit 0"), options.cpuMs ?? Effect.succeed(0))
     const dial = Effect.suspend(() =>
       host.destroyed ? Effect.fail(new ChannelBroken({ message: "gone" })) : Effect.succeed(host)
     )
@@ -52,6 +54,7 @@ export const simulatedBackend = (options: SimulatedOptions): VmBackend => ({
       pid: undefined,
       rootDevice: "/dev/vda",
       workspaceTag: spec.workspace === undefined ? undefined : "workspace",
+      network: undefined,
       traces: undefined,
       ended: Deferred.await(end),
       consoleTail: Effect.succeed(""),

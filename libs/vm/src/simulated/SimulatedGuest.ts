@@ -1,7 +1,7 @@
 /**
- * A scripted guest that speaks the real harness protocol (`docs/HARNESS_PROTOCOL.md`) over an in-memory stream.
+ * A scripted guest that speaks the real harness protocol (`docs/HARNESS_PROTOCOL.md`) over a socket.
  */
-import { BootMessage, type ExitEvent, type HarnessError } from "@aegis/guest"
+import { answerHello, BootMessage, type ExitEvent, type HarnessError } from "@aegis/guest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -43,18 +43,19 @@ export type SimulatedPrograms = (
 export const serveGuest = (
   stream: Duplex,
   programs: SimulatedPrograms,
-  die: Effect.Effect<void>
+  die: Effect.Effect<void>,
+  cpuMs: Effect.Effect<number>
 ): Effect.Effect<void, never, never> =>
   Effect.gen(function* () {
     const runtime = yield* Effect.runtime<never>()
     const fork = Runtime.runFork(runtime)
-    const guest = new SimulatedGuest(programs, die, fork)
+    const guest = new SimulatedGuest(programs, die, cpuMs, fork)
     const server = http2.createServer()
     server.on("stream", (request, headers) =>
       fork(guest.answer(request, headers[":method"] ?? "", headers[":path"] ?? headers[":authority"] ?? ""))
     )
     server.on("sessionError", () => undefined)
-    server.emit("connection", stream)
+    fork(Effect.ignore(Effect.andThen(answerHello(stream), () => server.emit("connection", stream))))
   })
 
 const decodeBoot = Schema.decodeUnknown(Schema.parseJson(BootMessage), { onExcessProperty: "error" })
@@ -71,15 +72,18 @@ class SimulatedGuest {
 
   readonly programs: SimulatedPrograms
   readonly die: Effect.Effect<void>
+  readonly cpuMs: Effect.Effect<number>
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.RuntimeFiber<A>
 
   constructor(
     programs: SimulatedPrograms,
     die: Effect.Effect<void>,
+    cpuMs: Effect.Effect<number>,
     fork: <A>(effect: Effect.Effect<A>) => Fiber.RuntimeFiber<A>
   ) {
     this.programs = programs
     this.die = die
+    this.cpuMs = cpuMs
     this.fork = fork
   }
 
@@ -101,7 +105,7 @@ class SimulatedGuest {
           uptimeMs: 0
         })
       case "GET /activity":
-        return reply(stream, 200, { cpuMs: 0, tunnels: 0 })
+        return Effect.flatMap(this.cpuMs, (cpuMs) => reply(stream, 200, { cpuMs, tunnels: 0 }))
       case "POST /boot":
         return Effect.flatMap(bodyOf(stream), (body) => this.#boot(stream, body))
       case "POST /events":

@@ -1,0 +1,56 @@
+/** Tools that only tests use and that are no part of this project's own packages: each is installed once, into the build cache. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { output, run } from "./children.mjs"
+
+/** @typedef {import("./cache.mjs").Cache} Cache */
+
+/**
+ * Python with schemathesis, in the versions of `schemathesis.txt`; gives its interpreter: `PYTHON -m schemathesis.cli`.
+ *
+ * @param {string} root
+ * @param {Cache} cache
+ */
+export const ensureSchemathesis = async (root, cache) => {
+  const list = path.join(root, "apps/setup/schemathesis.txt")
+  // A virtual environment belongs to the interpreter that it was made with.
+  const python = await output("python3", ["-c", "import sys; print(sys.version, sys.base_prefix)"])
+  const inputs = { python, arch: process.arch, packages: fs.readFileSync(list, "utf8") }
+  const { directory } = await cache.entry("schemathesis", inputs, async (made) => {
+    const remedy = "it needs python3-venv, and the network once"
+    await run("python3", ["-m", "venv", made], { remedy })
+    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement", list]
+    await run(path.join(made, "bin/python"), pip, { remedy, timeoutMs: 10 * 60_000 })
+  })
+  return path.join(directory, "bin/python")
+}
+
+/**
+ * The suites of others for MCP servers, as `mcp-suites/package-lock.json` has them, and the Node that they need; gives their folder.
+ *
+ * @param {string} root
+ * @param {Cache} cache
+ */
+export const ensureMcpSuites = async (root, cache) => {
+  const own = path.join(root, "apps/setup/mcp-suites")
+  const files = ["package.json", "package-lock.json"]
+  const locked = files.map((name) => fs.readFileSync(path.join(own, name), "utf8")).join("\n")
+  const inputs = { locked, arch: process.arch, version: "1" }
+  const { directory } = await cache.entry("mcp-suites", inputs, async (made) => {
+    for (const name of files) fs.copyFileSync(path.join(own, name), path.join(made, name))
+    await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], {
+      cwd: made,
+      remedy: "it needs the network once",
+      timeoutMs: 10 * 60_000
+    })
+    // The Inspector's command line asks for the version of the package that it lies in, which is not installed: it is all of its window.
+    const manifest = { name: "@modelcontextprotocol/inspector", version: "0.17.5" }
+    fs.writeFileSync(path.join(made, "node_modules/@modelcontextprotocol/package.json"), JSON.stringify(manifest))
+  })
+  const modules = path.join(directory, "node_modules")
+  return {
+    node: path.join(modules, `node-linux-${process.arch}/bin/node`),
+    conformance: path.join(modules, "@modelcontextprotocol/conformance/dist/index.js"),
+    inspector: path.join(modules, "@modelcontextprotocol/inspector-cli/build/index.js")
+  }
+}

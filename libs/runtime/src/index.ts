@@ -1,0 +1,7 @@
+export * from "./Composition.ts"
+export { handlers } from "./Handlers.ts"
+export * from "./History.ts"
+export * from "./LogDefects.ts"
+export * from "./NamedWorkspaces.ts"
+export * as Runtime from "./Runtime.ts"
+export * from "./Secrets.ts"

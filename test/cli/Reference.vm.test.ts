@@ -1,0 +1,84 @@
+/**
+ * The transcripts of docs/cli-reference.md, run from top to bottom as one session. `AEGIS_UPDATE_DOCS=1` writes what is printed into the
+ * document instead of comparing it.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { dist, Product, start } from "../product/Product.ts"
+
+const document = path.resolve(import.meta.dirname, "../../docs/cli-reference.md")
+const update = process.env["AEGIS_UPDATE_DOCS"] === "1"
+
+/** What differs from one machine and day to the next. */
+const shapeOf = (text: string) =>
+  text
+    .replaceAll(/inst-\d+/g, "ID")
+    .replaceAll(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?/g, "TIME")
+    .replaceAll(/pid \d+/g, "pid N")
+    .replaceAll(/:\d{4,5}\b/g, ":PORT")
+    .replaceAll(/\b\d{5} leads to\b/g, "PORT leads to")
+    .replaceAll(/\b\d+(\.\d+)? ?(ms|s|m|min)\b( ago)?/g, "SPAN")
+    .replaceAll(/\b\d+ (seconds?|minutes?)( ago)?/g, "SPAN")
+    .replaceAll(/just now/g, "SPAN")
+    .replaceAll(/\b\d+ event/g, "N event")
+    .replaceAll(/(sent|received) \d+(\.\d+)? [kM]?B in \d+/g, "$1 BYTES in N")
+    .replaceAll(/(libkrun|qemu) \((kvm|tcg|emulat\w+)[^)]*\)/g, "BACKEND")
+    .replaceAll(/[ \t]+/g, " ")
+    .replaceAll(/ $/gm, "")
+
+interface Line {
+  readonly command: string
+  readonly printed: string
+}
+
+/** The commands of a block, each with what stands below it. */
+const linesOf = (block: string): ReadonlyArray<Line> =>
+  block
+    .split(/^\$ /m)
+    .slice(1)
+    .map((text) => {
+      const [command = "", ...printed] = text.split("\n")
+      return { command, printed: printed.join("\n") }
+    })
+
+describe("docs/cli-reference.md", () => {
+  let product: Product
+  let scratch = ""
+
+  beforeAll(async () => {
+    product = await Product.make()
+    scratch = mkdtempSync(path.join(tmpdir(), "aegis-reference-"))
+    mkdirSync(path.join(scratch, "app"))
+    symlinkSync(product.home, path.join(scratch, ".aegis"))
+  })
+  afterAll(async () => {
+    await product?.remove()
+    rmSync(scratch, { recursive: true, force: true })
+  })
+
+  const printed = async (command: string) => {
+    const env = { ...product.env, HOME: scratch, PATH: `${dist}:${process.env["PATH"] ?? ""}` }
+    const cwd = path.join(scratch, "app")
+    const { stdout } = await start("sh", ["-c", `exec 2>&1; ${command}`], { cwd, env }).ended
+    return stdout.replaceAll(product.home, "~/.aegis").replaceAll(scratch, "~")
+  }
+
+  it("prints what it says", { timeout: 600_000 }, async () => {
+    const text = readFileSync(document, "utf8")
+    const blocks = [...text.matchAll(/^```console\n(.*?)^```$/gms)].map(([, block = ""]) => block)
+    assert.isAbove(blocks.length, 5)
+    let written = text
+    for (const block of blocks) {
+      let session = ""
+      for (const { command, printed: expected } of linesOf(block)) {
+        const said = await printed(command)
+        session += `$ ${command}\n${said}`
+        if (!update) assert.strictEqual(shapeOf(said), shapeOf(expected), command)
+      }
+      written = written.replace(`\`\`\`console\n${block}`, () => `\`\`\`console\n${session}`)
+    }
+    if (update) writeFileSync(document, written)
+  })
+})

@@ -1,0 +1,4 @@
+import { prepareSharedHome } from "./Product.ts"
+
+/** Before the first test that boots guests. */
+export default prepareSharedHome
