@@ -152,16 +152,22 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
           )
         : cause
 
+    /** A fault of ours in letting go of something is told, and keeps nobody from writing the end down. */
+    const closing = (scope: Scope.CloseableScope) =>
+      Effect.catchAllCause(Scope.close(scope, Exit.void), (cause) =>
+        Effect.logError(`${id} did not let go of everything`, cause)
+      )
+
     const life = Effect.uninterruptible(
       Effect.gen(function* () {
         const exit = yield* Effect.exit(Effect.interruptible(body))
         if (left) return yield* Scope.close(logScope, Exit.void)
         yield* crashPoint("the guest has ended")
-        yield* Scope.close(vmScope, Exit.void)
+        yield* closing(vmScope)
         yield* crashPoint("the VM is gone")
         const reason = yield* reasonOf(exit)
         yield* note(endInWords(reason))
-        yield* Scope.close(logScope, Exit.void)
+        yield* closing(logScope)
         const lived = Duration.millis((yield* Clock.currentTimeMillis) - bornAt)
         yield* Effect.logInfo(`${id} ended ${Duration.toMillis(lived)} ms after it was asked for: ${reason._tag}`)
         yield* options.end(reason, lived)

@@ -48,6 +48,7 @@ export const measure = (controlSocket: string) =>
       ),
       Effect.ignore
     )
-    yield* Effect.addFinalizer(() => Effect.interruptible(look))
+    // Whoever closes the scope may have been interrupted: that must end this look alone, and one that hangs holds nobody up.
+    yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(look), "1 second"))
     yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced("15 seconds")))
   })

@@ -1,9 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import type * as MetricKey from "effect/MetricKey"
 import * as MetricState from "effect/MetricState"
 import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
 import { mkdtempSync, rmSync } from "node:fs"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
@@ -76,6 +79,30 @@ describe("NetworkMetrics", () => {
       assert.strictEqual(yield* grown("aegis_network_bytes received"), 7)
       assert.strictEqual(yield* grown("aegis_network_flows allowed"), 2)
       assert.strictEqual(yield* grown("aegis_network_flows refused"), 0)
+    })
+  )
+
+  it.scopedLive("the rest is added by a fiber that has been interrupted, too, and its work goes on behind it", () =>
+    Effect.gen(function* () {
+      const { looks, socket } = yield* network
+      let wentOn = false
+      const scope = yield* Scope.make()
+      yield* Scope.extend(measure(socket), scope)
+      yield* Effect.repeat(
+        Effect.sync(() => looks()),
+        { until: (count) => count === 1, schedule: Schedule.spaced("5 millis") }
+      )
+      const life = yield* Effect.fork(
+        Effect.uninterruptibleMask((restore) =>
+          Effect.exit(restore(Effect.never)).pipe(
+            Effect.zipRight(Scope.close(scope, Exit.void)),
+            Effect.zipRight(Effect.sync(() => (wentOn = true)))
+          )
+        )
+      )
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(life)
+      assert.deepStrictEqual([wentOn, looks()], [true, 2])
     })
   )
 })

@@ -50,14 +50,15 @@ const changed = (guest: Guest, fields: Partial<Instance>): Guest => ({
 /** Boots it in nobody's time, plays it, and writes its end into its record. */
 const boot = (guest: Guest) =>
   Effect.gen(function* () {
-    // It may have been deleted while it booted.
-    if (Option.isNone(yield* Effect.option(find(guest.instance.id)))) return
-    const running = changed(guest, { state: "running", startedAt: yield* DateTime.now })
+    // It may have been deleted, or changed, while it booted.
+    const booted = yield* Effect.option(find(guest.instance.id))
+    if (Option.isNone(booted)) return
+    const running = changed(booted.value, { state: "running", startedAt: yield* DateTime.now })
     yield* put(running)
     const ended = yield* playedEnd(running)
     const left = yield* Effect.option(find(guest.instance.id))
     if (Option.isNone(left)) return
-    yield* put(changed(running, { state: "stopped", stoppedAt: yield* DateTime.now, ended }))
+    yield* put(changed(left.value, { state: "stopped", stoppedAt: yield* DateTime.now, ended }))
     yield* record("guest", new InstanceEnded({ reason: ended }), guest.instance.id)
   }).pipe(Effect.delay("50 millis"), Effect.forkDaemon)
 
