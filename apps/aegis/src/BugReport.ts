@@ -14,7 +14,7 @@ import * as os from "node:os"
 import { statusJson } from "./BackendReport.ts"
 import { Caller } from "./Caller.ts"
 import { askDaemon } from "./commands/Status.ts"
-import { jsonDocument } from "./Instances.ts"
+import { jsonDocument } from "./JsonText.ts"
 import { localTools } from "./LocalTools.ts"
 import type { TarFile } from "./Tar.ts"
 

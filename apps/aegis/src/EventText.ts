@@ -1,7 +1,8 @@
 /**
  * An event of the journal as one line for a person, or as JSON.
  */
-import { RestEvent, restEvent, restTime } from "@aegis/contract"
+import { restTime } from "@aegis/contract"
+import { RestEvent, restEvent } from "@aegis/contract/shapes"
 import { type EventCause, type EventData, type JournalEvent, networkPolicyText, refusedFlowText } from "@aegis/domain"
 import * as Match from "effect/Match"
 import * as Schema from "effect/Schema"

@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { Caller } from "./Caller.ts"
 import type { CommandLine } from "./CommandLine.ts"
-import { aegis, parse } from "./Commands.ts"
+import { perform } from "./Commands.ts"
 import { HomeUnusable } from "./Errors.ts"
 import { type Failure, formatError } from "./ErrorText.ts"
 import { exitCodeOf } from "./ExitCode.ts"
@@ -23,12 +23,8 @@ const home = AegisHome.layer.pipe(
   Layer.mapError((error) => new HomeUnusable({ message: error.message, remedy: error.remedy }))
 )
 
-const perform = (line: Command) =>
-  Effect.flatMap(parse(line.words), aegis.handler).pipe(
-    asCommandLine,
-    Effect.provideService(GuestCommand, line.guestCommand),
-    Effect.provide(home)
-  )
+const performed = (line: Command) =>
+  perform(line.words).pipe(asCommandLine, Effect.provideService(GuestCommand, line.guestCommand), Effect.provide(home))
 
 /** These say by their exit code alone what happened. */
 const silent = ["Interrupted", "OutputClosed"]
@@ -37,7 +33,7 @@ const report = (failure: Failure) => Effect.flatMap(Stdio, (stdio) => stdio.note
 
 /** Runs a command to its end; succeeds with the exit code, whatever happens. */
 export const exitCode = (line: Command) =>
-  perform(line).pipe(
+  performed(line).pipe(
     Effect.as(0),
     Effect.catchTag("ExitWith", ({ code }) => Effect.succeed(code)),
     Effect.catchAllCause((cause) => {

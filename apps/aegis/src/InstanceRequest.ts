@@ -2,12 +2,9 @@
  * From the flags of `aegis run` and `aegis instance start` to what the daemon is asked for.
  */
 import {
-  Command,
-  Environment,
   Exposures,
   Handle,
   InstanceSpec,
-  maxCommandBytes,
   MemoryMib,
   SecretRequestText,
   VcpuCount,
@@ -23,6 +20,7 @@ import { UsageError } from "./Errors.ts"
 import { flagValue } from "./FlagValue.ts"
 import { imageText } from "./LocalImage.ts"
 import { type NetworkFlags, networkFlags, networkLogFlag, networkPolicy } from "./NetworkFlags.ts"
+import { programRequest } from "./ProgramRequest.ts"
 import { textOption, textOptions } from "./Verbatim.ts"
 
 /** The flags that describe an instance. */
@@ -96,21 +94,6 @@ export const instanceRequest = (
     })
   })
 
-/** A command and its variables. */
-export const programRequest = (argv: ReadonlyArray<string>, variables: ReadonlyArray<string>) =>
-  Effect.gen(function* () {
-    const command = yield* decode(Command, "COMMAND", argv)
-    const env = yield* decode(Environment, "--env", Object.fromEntries(yield* Effect.forEach(variables, variable)))
-    const bytes = [...argv, ...variables].reduce((sum, word) => sum + Buffer.byteLength(word) + 1, 0)
-    if (bytes > maxCommandBytes) {
-      return yield* new UsageError({
-        message: `the command and its environment have ${bytes} bytes; at most ${maxCommandBytes} are possible`,
-        remedy: "put long data into a file of a workspace, or pass it through standard input (-i)"
-      })
-    }
-    return { command, env }
-  })
-
 /** The handle that `--name` gives. */
 export const handleNamed = (name: string): Effect.Effect<Handle, UsageError> => decode(Handle, "--name", name)
 
@@ -122,19 +105,6 @@ const whenGiven = <A>(
 
 const decode = <A, I>(schema: Schema.Schema<A, I>, what: string, value: unknown): Effect.Effect<A, UsageError> =>
   flagValue(schema, what, value, "aegis help run, or aegis help instance start")
-
-/** `K=V`: the value may hold further `=` and may be empty, the name may not (S-072, T-6). */
-const variable = (text: string): Effect.Effect<readonly [string, string], UsageError> => {
-  const equals = text.indexOf("=")
-  const name = text.slice(0, Math.max(equals, 0))
-  // An object cannot carry this name over the wire: it would become the object's prototype.
-  return equals < 1 || name === "__proto__"
-    ? new UsageError({
-        message: `invalid --env format: ${text} (expected KEY=VALUE)`,
-        remedy: "--env KEY=VALUE, with a name before the first ="
-      })
-    : Effect.succeed([name, text.slice(equals + 1)])
-}
 
 /** What is no number is answered like 0, which is out of every range: the refusal names the range (D-19). */
 const wholeNumber = <A>(schema: Schema.Schema<A, number>, flag: string, text: string): Effect.Effect<A, UsageError> =>

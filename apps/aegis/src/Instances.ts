@@ -1,7 +1,8 @@
 /**
  * How instances are shown: as a table, in full, and as JSON with the field names of the REST API.
  */
-import { RestInstance, restInstance, restTime } from "@aegis/contract"
+import { restTime } from "@aegis/contract"
+import { RestInstance, restInstance } from "@aegis/contract/shapes"
 import {
   type EndReason,
   type Instance,
@@ -93,9 +94,3 @@ export const describeEnd: (reason: EndReason) => string = Match.type<EndReason>(
 /** The instance as the REST API shows it (D-23). */
 export const instanceJson = (instance: Instance, router?: string): typeof RestInstance.Encoded =>
   Schema.encodeSync(RestInstance)(restInstance(instance, router))
-
-/** One JSON document, indented, with a newline at its end. */
-export const jsonDocument = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
-
-/** One JSON document in one line. */
-export const jsonLine = (value: unknown): string => `${JSON.stringify(value)}\n`

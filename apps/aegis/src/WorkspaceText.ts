@@ -1,7 +1,7 @@
 /**
  * How named workspaces are shown: as a table, in full, and as JSON.
  */
-import { RestWorkspace, restWorkspace } from "@aegis/contract"
+import { RestWorkspace, restWorkspace } from "@aegis/contract/shapes"
 import type { WorkspaceInfo } from "@aegis/domain"
 import * as Schema from "effect/Schema"
 import { escapeLine } from "./Escape.ts"

@@ -12,7 +12,8 @@ import { GuestLost, Interrupted, OutputClosed, UsageError } from "../src/Errors.
 import { formatError, useColor } from "../src/ErrorText.ts"
 import { escapeLine, escapeText } from "../src/Escape.ts"
 import { exitCodeOf } from "../src/ExitCode.ts"
-import { instanceDetails, instanceJson, instanceTable, jsonDocument } from "../src/Instances.ts"
+import { instanceDetails, instanceJson, instanceTable } from "../src/Instances.ts"
+import { jsonDocument } from "../src/JsonText.ts"
 import { hasUnreadableWord } from "../src/RawArguments.ts"
 
 const instance = (more: object) =>

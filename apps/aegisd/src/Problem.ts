@@ -1,5 +1,5 @@
 /** An answer of REST's own, before any service was asked: with the body that every error has (D-15). */
-import { RestErrorBody } from "@aegis/contract"
+import { RestErrorBody } from "@aegis/contract/rest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Schema from "effect/Schema"
 

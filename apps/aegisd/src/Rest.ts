@@ -2,18 +2,18 @@
  * The REST routes, each answered by the same services as the RPCs.
  */
 import {
-  networkPolicyOf,
   RestApi,
   type RestCreate,
   RestErrorBody,
+  type RestExposure,
+  RestStatus,
+  networkPolicyOf,
   RestEvent,
   restEvent,
-  type RestExposure,
   RestInstance,
   restInstance,
-  restSecret,
-  RestStatus
-} from "@aegis/contract"
+  restSecret
+} from "@aegis/contract/rest"
 import {
   ByRest,
   Exposure,

@@ -1,7 +1,7 @@
 /**
  * `POST /v1/instances/{id}/exec`, answered with the lines that the command writes.
  */
-import { RestApi, RestExecEnded, RestExecStarted } from "@aegis/contract"
+import { RestApi, RestExecEnded, RestExecStarted } from "@aegis/contract/rest"
 import {
   ByRest,
   type ExecError,

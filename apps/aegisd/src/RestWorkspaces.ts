@@ -1,7 +1,7 @@
 /**
  * The routes of named workspaces.
  */
-import { RestApi, restWorkspace } from "@aegis/contract"
+import { RestApi, restWorkspace } from "@aegis/contract/rest"
 import { ByRest, WorkspaceName, WorkspaceUnknown } from "@aegis/domain"
 import { NamedWorkspaces } from "@aegis/runtime"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"

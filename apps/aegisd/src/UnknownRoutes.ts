@@ -1,7 +1,8 @@
 /**
  * What is no route of ours: 404, or 405 with the methods that there are (RFC 9110, 15.5.6), as JSON (T-37, T-38).
  */
-import { RestApi, rpcPath } from "@aegis/contract"
+import { rpcPath } from "@aegis/contract"
+import { RestApi } from "@aegis/contract/rest"
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"

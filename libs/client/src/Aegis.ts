@@ -1,5 +1,5 @@
 /**
- * The typed client: the daemon as an Effect service. One connection at a time, closed with the layer's scope.
+ * The typed client: the daemon as an Effect service. Its connections are closed with the layer's scope.
  */
 import type {
   AlreadyExposed,
@@ -56,9 +56,9 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { calls } from "./Calls.ts"
 import { ownName } from "./CallerName.ts"
-import { connector, type Rpc } from "./Connection.ts"
 import { AegisHome } from "./Home.ts"
 import type { HomeCalls } from "./HomeCalls.ts"
+import { type Parts, partsOf } from "./Parts.ts"
 
 type OfOne = NotFound | StoreError | DaemonUnreachable
 
@@ -203,68 +203,75 @@ export interface ClientOptions {
   readonly program?: string | undefined
 }
 
-/** The service over whatever gives a connection: a daemon's socket, or the runtime in this process. */
-export const aegisOver = (connection: Effect.Effect<Rpc>): Aegis["Type"] => {
-  const { reach, reachAll } = calls(connection)
+/** The service over whatever gives connections: a daemon's socket, or the runtime in this process. */
+export const aegisOver = (parts: Parts): Aegis["Type"] => {
+  const daemon = calls(parts.daemon)
+  const run = calls(parts.run)
+  const exec = calls(parts.exec)
+  const file = calls(parts.file)
+  const instance = calls(parts.instance)
+  const history = calls(parts.history)
+  const home = calls(parts.home)
   return Aegis.of({
-    status: reach((rpc) => rpc.Status()),
-    backend: reach((rpc) => rpc.Backend()),
-    run: (spec) => reachAll((rpc) => rpc.Run(spec)),
-    writeStdin: (id, bytes, end) => reach((rpc) => rpc.WriteStdin({ id, bytes, end })),
-    exec: (target, spec) => reachAll((rpc) => rpc.Exec({ target, spec })),
-    attachExec: (id) => reachAll((rpc) => rpc.ExecAttach({ id })),
-    writeExec: (id, bytes, end) => reach((rpc) => rpc.ExecWriteStdin({ id, bytes, end })),
-    resizeExec: (id, size) => reach((rpc) => rpc.ExecResize({ id, size })),
-    signalExec: (id, signal) => reach((rpc) => rpc.ExecSignal({ id, signal })),
-    fileArchive: (target, path) => reachAll((rpc) => rpc.FileArchive({ target, path })),
-    fileUpload: (target, path, into) => reachAll((rpc) => rpc.FileUpload({ target, path, into })),
-    writeUpload: (id, bytes, end) => reach((rpc) => rpc.FileUploadWrite({ id, bytes, end })),
-    readFile: (target, path, offset, limit) => reach((rpc) => rpc.FileRead({ target, path, offset, limit })),
-    writeFile: (target, path, bytes, writing) => reach((rpc) => rpc.FileWrite({ target, path, bytes, writing })),
-    start: (spec) => reach((rpc) => rpc.InstanceStart(spec)),
-    restart: (handle) => reach((rpc) => rpc.InstanceRestart({ handle })),
-    list: reach((rpc) => rpc.InstanceList({})),
-    listIn: (states) => reach((rpc) => rpc.InstanceList({ states })),
-    get: (target) => reach((rpc) => rpc.InstanceGet({ target })),
+    status: daemon.reach((rpc) => rpc.Status()),
+    backend: daemon.reach((rpc) => rpc.Backend()),
+    run: (spec) => run.reachAll((rpc) => rpc.Run(spec)),
+    writeStdin: (id, bytes, end) => run.reach((rpc) => rpc.WriteStdin({ id, bytes, end })),
+    exec: (target, spec) => exec.reachAll((rpc) => rpc.Exec({ target, spec })),
+    attachExec: (id) => exec.reachAll((rpc) => rpc.ExecAttach({ id })),
+    writeExec: (id, bytes, end) => exec.reach((rpc) => rpc.ExecWriteStdin({ id, bytes, end })),
+    resizeExec: (id, size) => exec.reach((rpc) => rpc.ExecResize({ id, size })),
+    signalExec: (id, signal) => exec.reach((rpc) => rpc.ExecSignal({ id, signal })),
+    fileArchive: (target, path) => file.reachAll((rpc) => rpc.FileArchive({ target, path })),
+    fileUpload: (target, path, into) => file.reachAll((rpc) => rpc.FileUpload({ target, path, into })),
+    writeUpload: (id, bytes, end) => file.reach((rpc) => rpc.FileUploadWrite({ id, bytes, end })),
+    readFile: (target, path, offset, limit) => file.reach((rpc) => rpc.FileRead({ target, path, offset, limit })),
+    writeFile: (target, path, bytes, writing) => file.reach((rpc) => rpc.FileWrite({ target, path, bytes, writing })),
+    start: (spec) => instance.reach((rpc) => rpc.InstanceStart(spec)),
+    restart: (handle) => instance.reach((rpc) => rpc.InstanceRestart({ handle })),
+    list: instance.reach((rpc) => rpc.InstanceList({})),
+    listIn: (states) => instance.reach((rpc) => rpc.InstanceList({ states })),
+    get: (target) => instance.reach((rpc) => rpc.InstanceGet({ target })),
     stop: (target, grace) =>
-      reach((rpc) =>
+      instance.reach((rpc) =>
         rpc.InstanceStop({ target, graceSeconds: grace === undefined ? undefined : Duration.toSeconds(grace) })
       ),
-    pause: (target) => reach((rpc) => rpc.InstancePause({ target })),
-    resume: (target) => reach((rpc) => rpc.InstanceResume({ target })),
-    remove: (target) => reach((rpc) => rpc.InstanceDelete({ target })),
-    prune: (stoppedFor) => reach((rpc) => rpc.InstancePrune({ stoppedForSeconds: Duration.toSeconds(stoppedFor) })),
-    wait: (target) => reach((rpc) => rpc.InstanceWait({ target })),
-    watch: reachAll((rpc) => rpc.InstanceWatch()),
-    events: (query) => reachAll((rpc) => rpc.Events(query)),
-    keepAlive: (target, request) => reach((rpc) => rpc.InstanceKeepAlive({ target, request })),
-    expose: (target, exposure) => reach((rpc) => rpc.InstanceExpose({ target, exposure })),
-    unexpose: (target, port) => reach((rpc) => rpc.InstanceUnexpose({ target, port })),
-    networkSet: (target, policy) => reach((rpc) => rpc.NetworkSet({ target, policy })),
-    networkCheck: (target, to, candidate) => reach((rpc) => rpc.NetworkCheck({ target, to, candidate })),
-    networkReplay: (target, candidate) => reach((rpc) => rpc.NetworkReplay({ target, candidate })),
-    why: (target) => reach((rpc) => rpc.Why({ target })),
-    auditVerify: reach((rpc) => rpc.AuditVerify()),
-    imagePull: (source, { refresh }) => reachAll((rpc) => rpc.ImagePull({ source, refresh })),
-    imageLoad: (source) => reachAll((rpc) => rpc.ImageLoad({ source })),
-    imageList: reach((rpc) => rpc.ImageList()),
-    imageInspect: (source) => reach((rpc) => rpc.ImageInspect({ source })),
-    imageRemove: (source) => reach((rpc) => rpc.ImageRemove({ source })),
-    imagePrune: (options) => reach((rpc) => rpc.ImagePrune(options)),
-    rootfsPull: (variant) => reachAll((rpc) => rpc.RootfsPull({ variant })),
+    pause: (target) => instance.reach((rpc) => rpc.InstancePause({ target })),
+    resume: (target) => instance.reach((rpc) => rpc.InstanceResume({ target })),
+    remove: (target) => instance.reach((rpc) => rpc.InstanceDelete({ target })),
+    prune: (stoppedFor) =>
+      instance.reach((rpc) => rpc.InstancePrune({ stoppedForSeconds: Duration.toSeconds(stoppedFor) })),
+    wait: (target) => instance.reach((rpc) => rpc.InstanceWait({ target })),
+    watch: instance.reachAll((rpc) => rpc.InstanceWatch()),
+    events: (query) => history.reachAll((rpc) => rpc.Events(query)),
+    keepAlive: (target, request) => instance.reach((rpc) => rpc.InstanceKeepAlive({ target, request })),
+    expose: (target, exposure) => instance.reach((rpc) => rpc.InstanceExpose({ target, exposure })),
+    unexpose: (target, port) => instance.reach((rpc) => rpc.InstanceUnexpose({ target, port })),
+    networkSet: (target, policy) => instance.reach((rpc) => rpc.NetworkSet({ target, policy })),
+    networkCheck: (target, to, candidate) => instance.reach((rpc) => rpc.NetworkCheck({ target, to, candidate })),
+    networkReplay: (target, candidate) => instance.reach((rpc) => rpc.NetworkReplay({ target, candidate })),
+    why: (target) => history.reach((rpc) => rpc.Why({ target })),
+    auditVerify: history.reach((rpc) => rpc.AuditVerify()),
+    imagePull: (source, { refresh }) => home.reachAll((rpc) => rpc.ImagePull({ source, refresh })),
+    imageLoad: (source) => home.reachAll((rpc) => rpc.ImageLoad({ source })),
+    imageList: home.reach((rpc) => rpc.ImageList()),
+    imageInspect: (source) => home.reach((rpc) => rpc.ImageInspect({ source })),
+    imageRemove: (source) => home.reach((rpc) => rpc.ImageRemove({ source })),
+    imagePrune: (options) => home.reach((rpc) => rpc.ImagePrune(options)),
+    rootfsPull: (variant) => home.reachAll((rpc) => rpc.RootfsPull({ variant })),
     logs: (target, query) =>
       Stream.mapChunks(
-        reachAll((rpc) => rpc.Logs({ target, query })),
+        history.reachAll((rpc) => rpc.Logs({ target, query })),
         Chunk.flatMap(Chunk.unsafeFromArray)
       ),
-    secretSet: (secrets) => reach((rpc) => rpc.SecretSet({ secrets })),
-    secretList: reach((rpc) => rpc.SecretList()),
-    secretDelete: (name) => reach((rpc) => rpc.SecretDelete({ name })),
-    workspaceList: reach((rpc) => rpc.WorkspaceList()),
-    workspaceInspect: (name) => reach((rpc) => rpc.WorkspaceInspect({ name })),
-    workspaceRemove: (name) => reach((rpc) => rpc.WorkspaceRemove({ name })),
-    secretRotateKey: reach((rpc) => rpc.SecretRotateKey()),
-    leave: reach((rpc) => rpc.Leave())
+    secretSet: (secrets) => home.reach((rpc) => rpc.SecretSet({ secrets })),
+    secretList: home.reach((rpc) => rpc.SecretList()),
+    secretDelete: (name) => home.reach((rpc) => rpc.SecretDelete({ name })),
+    workspaceList: home.reach((rpc) => rpc.WorkspaceList()),
+    workspaceInspect: (name) => home.reach((rpc) => rpc.WorkspaceInspect({ name })),
+    workspaceRemove: (name) => home.reach((rpc) => rpc.WorkspaceRemove({ name })),
+    secretRotateKey: home.reach((rpc) => rpc.SecretRotateKey()),
+    leave: daemon.reach((rpc) => rpc.Leave())
   })
 }
 
@@ -274,7 +281,7 @@ const connected = (program?: string) =>
     Effect.gen(function* () {
       const { socket } = yield* AegisHome
       const name = program === undefined ? ownName() : Option.some(yield* named(program))
-      return aegisOver(yield* connector(socket, name))
+      return aegisOver(yield* partsOf({ socket, program: name }))
     })
   )
 

@@ -1,5 +1,5 @@
 /**
- * Calls over the present connection, whose only failure besides their own is `DaemonUnreachable`.
+ * Calls over a connection, whose only failure besides their own is `DaemonUnreachable`.
  */
 import { DaemonUnreachable, version } from "@aegis/domain"
 import * as Socket from "@effect/platform/Socket"
@@ -10,9 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import type { Rpc } from "./Connection.ts"
 
-export const calls = (connection: Effect.Effect<Rpc>) => ({
+export const calls = <Rpc>(connection: Effect.Effect<Rpc>) => ({
   reach: <A, E>(
     call: (rpc: Rpc) => Effect.Effect<A, E | RpcClientError>
   ): Effect.Effect<A, Exclude<E, RpcClientError> | DaemonUnreachable> =>

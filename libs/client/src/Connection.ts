@@ -1,11 +1,12 @@
 /**
- * The connection to the daemon: made by the first call, kept for the next ones, and made anew by the first call after it broke. A call
+ * A connection to the daemon: made by the first call, kept for the next ones, and made anew by the first call after it broke. A call
  * that was under way then fails and is never repeated: it may have had its effect.
  */
-import { AegisRpcs, programHeaders, rpcPath } from "@aegis/contract"
+import { programHeaders, rpcPath } from "@aegis/contract"
 import type { ProgramName } from "@aegis/domain"
 import * as Headers from "@effect/platform/Headers"
 import * as Socket from "@effect/platform/Socket"
+import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import type { RpcClientError } from "@effect/rpc/RpcClientError"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
@@ -20,41 +21,48 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import WebSocket from "ws"
 
-export type Rpc = RpcClient.RpcClient<RpcGroup.Rpcs<typeof AegisRpcs>, RpcClientError>
+export type Client<Calls extends Rpc.Any> = RpcClient.RpcClient<Calls, RpcClientError>
 
-interface Connection {
-  readonly rpc: Rpc
+interface Connection<Calls extends Rpc.Any> {
+  readonly rpc: Client<Calls>
   readonly isBroken: () => boolean
 }
 
-/**
- * Gives the connection to the daemon at this socket. What it makes is closed with the scope.
- *
- * @param program In whose name calls are made that name nobody else.
- */
-export const connector = (
-  socket: string,
-  program: Option.Option<ProgramName>
-): Effect.Effect<Effect.Effect<Rpc>, never, Scope.Scope> =>
+export interface ConnectorOptions {
+  /** The daemon's. */
+  readonly socket: string
+  /** In whose name calls are made that name nobody else. */
+  readonly program: Option.Option<ProgramName>
+}
+
+/** Gives the connection for the calls of a group, which is loaded with the first of them. What it makes is closed with the scope. */
+export const connector = <Calls extends Rpc.Any>(
+  load: () => Promise<RpcGroup.RpcGroup<Calls>>,
+  options: ConnectorOptions
+): Effect.Effect<Effect.Effect<Client<Calls>>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const outer = yield* Effect.scope
     const alone = yield* Effect.makeSemaphore(1)
-    let current: Connection | undefined
+    let current: Connection<Calls> | undefined
     const connected = Effect.suspend(() =>
       current === undefined || current.isBroken()
-        ? Effect.tap(connect(socket, program, outer), (connection) => Effect.sync(() => (current = connection)))
+        ? Effect.tap(connect(load, options, outer), (connection) => Effect.sync(() => (current = connection)))
         : Effect.succeed(current)
     )
     return Effect.map(alone.withPermits(1)(Effect.uninterruptible(connected)), ({ rpc }) => rpc)
   })
 
 /** Does not wait for the daemon: that it is not there is what the first call fails with. */
-const connect = (path: string, program: Option.Option<ProgramName>, outer: Scope.Scope): Effect.Effect<Connection> =>
+const connect = <Calls extends Rpc.Any>(
+  load: () => Promise<RpcGroup.RpcGroup<Calls>>,
+  { program, socket }: ConnectorOptions,
+  outer: Scope.Scope
+): Effect.Effect<Connection<Calls>> =>
   Effect.gen(function* () {
     const scope = yield* Scope.fork(outer, ExecutionStrategy.sequential)
     const ended = yield* Deferred.make<void>()
     let broken = false
-    const { run, send, ...protocol } = yield* socketProtocol(path).pipe(Scope.extend(scope))
+    const { run, send, ...protocol } = yield* socketProtocol(socket).pipe(Scope.extend(scope))
     const usual = Object.entries(Option.match(program, { onNone: () => Headers.empty, onSome: programHeaders }))
     const watched = RpcClient.Protocol.of({
       ...protocol,
@@ -72,7 +80,7 @@ const connect = (path: string, program: Option.Option<ProgramName>, outer: Scope
           return Effect.zipRight(respond(response), Deferred.succeed(ended, undefined))
         })
     })
-    const rpc = yield* RpcClient.make(AegisRpcs).pipe(
+    const rpc = yield* RpcClient.make(yield* Effect.promise(load)).pipe(
       Effect.provideService(RpcClient.Protocol, watched),
       Scope.extend(scope)
     )

@@ -52,10 +52,14 @@ describe("the client and a daemon that goes away", () => {
   const warnings: Array<string> = []
   const warn = ({ message }: Error) => void warnings.push(message)
   const up = async () => assert.strictEqual((await command(["up"], { home })).code, 0)
-  /** All calls at once on one connection, while the daemon is held. */
+  /** All calls at once, each part's on a connection that is there, while the daemon is held. */
   const held = async () => {
     const { pid } = await aegis.status()
     const { instance } = await aegis.start({ command: ["sleep"] })
+    await aegis.run({ command: ["exit", "0"] })
+    await aegis.why(instance.id)
+    await aegis.call((service) => service.secretList)
+    assert.strictEqual(await outcome(aegis.exec(instance.id, { command: ["exit", "0"] })), "done")
     process.kill(pid, "SIGSTOP")
     const under = Object.entries(calls).map(([name, call]) =>
       outcome(call(aegis, instance.id)).then((end) => [name, end] as const)

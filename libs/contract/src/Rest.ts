@@ -14,8 +14,6 @@ import {
   InstanceTarget,
   KeepaliveRequest,
   MemoryMib,
-  type SecretInfo,
-  SecretName,
   SecretRequestText,
   VcpuCount,
   version,
@@ -26,7 +24,6 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
-import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { asAnswered } from "./RestDescription.ts"
 import { RestExec } from "./RestExec.ts"
@@ -42,11 +39,12 @@ import {
   UnexposeFailure,
   VaultFailure
 } from "./RestFailures.ts"
-import { RestInstance, restTime } from "./RestInstance.ts"
+import { RestInstance } from "./RestInstance.ts"
 import { RestNetwork } from "./RestNetwork.ts"
-import { workspacesGroup } from "./RestWorkspace.ts"
+import { RestSecret } from "./RestSecret.ts"
+import { workspacesGroup } from "./RestWorkspaces.ts"
 import { SpokenPort } from "./SpokenExposure.ts"
-import { SpokenDuration, SpokenGrace, SpokenSince } from "./SpokenTime.ts"
+import { defaultPruneAge, SpokenDuration, SpokenGrace, SpokenSince } from "./SpokenTime.ts"
 
 export class RestStatus extends Schema.Class<RestStatus>("RestStatus")({
   status: Schema.Literal("running"),
@@ -80,9 +78,6 @@ export class RestCreate extends Schema.Class<RestCreate>("RestCreate")({
   /** A workspace's name, or the absolute path of a directory, with `:ro` at its end for a guest that may not write; absent: a temporary one. */
   workspace: Schema.optional(WorkspaceText)
 }) {}
-
-/** How long ago `prune` wants an instance to have stopped, where nobody says (S-140). */
-export const defaultPruneAge = Duration.days(7)
 
 const target = HttpApiSchema.param("id", Schema.String)
 
@@ -190,19 +185,6 @@ const events = HttpApiGroup.make("events").add(
 const unspoken = { message: () => ({ message: 'the body is {"value": "…"}', override: true }) }
 
 export const RestSecretValue = Schema.Struct({ value: Schema.String.annotations(unspoken) }).annotations(unspoken)
-
-/** What is shown of a secret; never its value. */
-export class RestSecret extends Schema.Class<RestSecret>("RestSecret")({
-  name: SecretName,
-  /** How often it was set. */
-  version: Schema.Int,
-  /** When it was last set. */
-  created_at: Schema.String
-}) {}
-
-/** A secret as REST shows it. */
-export const restSecret = ({ createdAt, name, version }: SecretInfo): RestSecret =>
-  new RestSecret({ name, version, created_at: restTime(createdAt) })
 
 const key = HttpApiSchema.param("key", Schema.String)
 

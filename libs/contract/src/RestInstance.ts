@@ -20,6 +20,7 @@ import {
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { RestNetwork, restNetwork, RestTraffic, restTraffic } from "./RestNetwork.ts"
+import { restTime } from "./SpokenTime.ts"
 
 const { received, sent, ...counted } = EndpointUse.fields
 
@@ -96,9 +97,6 @@ export const restInstance = (instance: Instance, router?: string): RestInstance 
     router_addr: router,
     ended: instance.ended
   })
-
-/** RFC 3339 in UTC with whole seconds (contract S-017). */
-export const restTime = (time: DateTime.Utc): string => DateTime.formatIso(time).replace(/\.\d+Z$/, "Z")
 
 /** One row of the journal; `at` is RFC 3339 in UTC with milliseconds. */
 export class RestEvent extends Schema.Class<RestEvent>("RestEvent")({

@@ -1,12 +1,8 @@
 /**
- * Named workspaces as REST shows them. None is made here: the first start that names one makes it.
+ * Named workspaces as REST shows them.
  */
 import { Handle, InstanceId, InstanceState, type WorkspaceInfo, WorkspaceName } from "@aegis/domain"
-import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
-import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
-import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
-import { StoreFailure, WorkspaceNameFailure, WorkspaceRemoveFailure } from "./RestFailures.ts"
 
 export class RestWorkspace extends Schema.Class<RestWorkspace>("RestWorkspace")({
   name: WorkspaceName,
@@ -27,11 +23,3 @@ export const restWorkspace = ({ usedBy, ...info }: WorkspaceInfo): RestWorkspace
     ...info,
     used_by: usedBy.map(({ handle, id, state }) => ({ id, handle: handle ?? null, state }))
   })
-
-const name = HttpApiSchema.param("name", Schema.String)
-
-export const workspacesGroup = HttpApiGroup.make("workspaces")
-  .add(HttpApiEndpoint.get("list", "/v1/workspaces").addSuccess(Schema.Array(RestWorkspace)).addError(StoreFailure))
-  .add(HttpApiEndpoint.get("inspect")`/v1/workspaces/${name}`.addSuccess(RestWorkspace).addError(WorkspaceNameFailure))
-  // Its files are gone for good: refused while an instance has it, in whatever state.
-  .add(HttpApiEndpoint.del("delete")`/v1/workspaces/${name}`.addSuccess(RestWorkspace).addError(WorkspaceRemoveFailure))

@@ -73,3 +73,9 @@ const momentOf = (text: string): Option.Option<DateTime.Utc> => {
   const lastDay = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
   return Number(day) <= lastDay ? Option.map(DateTime.make(text.toUpperCase()), DateTime.toUtc) : Option.none()
 }
+
+/** RFC 3339 in UTC with whole seconds (contract S-017). */
+export const restTime = (time: DateTime.Utc): string => DateTime.formatIso(time).replace(/\.\d+Z$/, "Z")
+
+/** How long ago `prune` wants an instance to have stopped, where nobody says (S-140). */
+export const defaultPruneAge = Duration.days(7)

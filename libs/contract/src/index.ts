@@ -1,12 +1,13 @@
-export * from "./CallerHeader.ts"
-export * from "./HomeRpcs.ts"
+/**
+ * What the daemon and those that call it agree upon; `/exec` and the like have parts of
+ * its calls, `/shapes` the JSON of `--json` and REST, `/rest` the REST face.
+ */
+export { commandLineHeaders, mcpToolHeaders, programHeaders } from "./CallerHeader.ts"
+export * from "./CauseOfCall.ts"
+export { AuditVerdict } from "./HistoryRpcs.ts"
+export { ImageLoaded } from "./HomeRpcs.ts"
 export * from "./LogBatch.ts"
-export * from "./Rest.ts"
-export * from "./RestError.ts"
-export * from "./RestExec.ts"
-export * from "./RestInstance.ts"
-export * from "./RestNetwork.ts"
-export { RestWorkspace, restWorkspace } from "./RestWorkspace.ts"
+export * from "./RpcPath.ts"
 export * from "./Rpcs.ts"
 export * from "./SpokenExposure.ts"
 export * from "./SpokenTime.ts"

@@ -221,3 +221,31 @@ export class DaemonUnreachable extends Schema.TaggedError<DaemonUnreachable>()(
     }
   }
 }
+
+/** The port of the host that was asked for cannot be had (T-182). */
+export class PortTaken extends Schema.TaggedError<PortTaken>()(
+  "PortTaken",
+  { port: Schema.Int, reason: Schema.String },
+  HttpApiSchema.annotations({ status: 409 })
+) {
+  override get message() {
+    return `port ${this.port} of this machine: ${this.reason}`
+  }
+  get remedy() {
+    return "choose another port, or leave it out: a free one is taken then"
+  }
+}
+
+/** A log's files cannot be used. */
+export class LogUnavailable extends Schema.TaggedError<LogUnavailable>()(
+  "LogUnavailable",
+  { path: Schema.String, reason: Schema.String },
+  HttpApiSchema.annotations({ status: 500 })
+) {
+  override get message() {
+    return `log ${this.path}: ${this.reason}`
+  }
+  get remedy() {
+    return `check the owner and mode of ${this.path}`
+  }
+}

@@ -4,7 +4,9 @@
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
 import { InstanceId } from "./Ids.ts"
-import { Command, Environment, Exited, GuestPath, Output, Signaled } from "./Instance.ts"
+import { Command, Environment, GuestPath } from "./Program.ts"
+import { Exited, Signaled } from "./EndReason.ts"
+import { Output } from "./Output.ts"
 
 /** An exec's id: `exec-` and 16 hexadecimal digits, at random. Given by the daemon, never parsed. */
 export const ExecId = Schema.String.pipe(

@@ -43,20 +43,6 @@ export class PortBinding extends Schema.Class<PortBinding>("PortBinding")({
   protocol: ExposedProtocol
 }) {}
 
-/** The port of the host that was asked for cannot be had (T-182). */
-export class PortTaken extends Schema.TaggedError<PortTaken>()(
-  "PortTaken",
-  { port: Schema.Int, reason: Schema.String },
-  HttpApiSchema.annotations({ status: 409 })
-) {
-  override get message() {
-    return `port ${this.port} of this machine: ${this.reason}`
-  }
-  get remedy() {
-    return "choose another port, or leave it out: a free one is taken then"
-  }
-}
-
 /** The port is exposed in another way than is asked for. */
 export class AlreadyExposed extends Schema.TaggedError<AlreadyExposed>()(
   "AlreadyExposed",

@@ -2,15 +2,6 @@
  * Images of this machine, as they are shown to people and programs.
  */
 import * as Schema from "effect/Schema"
-import { DiskFull } from "./Errors.ts"
-import {
-  DigestMismatch,
-  ImageStoreCorrupt,
-  ImageStoreFailed,
-  ImageTooLarge,
-  PlatformNotFound,
-  RegistryError
-} from "./ImageErrors.ts"
 import { Digest } from "./ImageReference.ts"
 
 /** One name of an image that is here. */
@@ -78,15 +69,3 @@ export class Pulled extends Schema.TaggedClass<Pulled>()("Pulled", {
 /** One step of a pull. */
 export const PullProgress = Schema.Union(Resolving, Downloading, BuildingDisk, Pulled)
 export type PullProgress = typeof PullProgress.Type
-
-/** Everything that getting an image and its root disk can fail with. */
-export const PullError = Schema.Union(
-  RegistryError,
-  PlatformNotFound,
-  DigestMismatch,
-  ImageTooLarge,
-  ImageStoreCorrupt,
-  ImageStoreFailed,
-  DiskFull
-)
-export type PullError = typeof PullError.Type

@@ -3,6 +3,7 @@
  */
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
+import { DiskFull } from "./Errors.ts"
 
 /** What was typed is no image reference. */
 export class ImageRefInvalid extends Schema.TaggedError<ImageRefInvalid>()(
@@ -218,3 +219,15 @@ export class ImageInUse extends Schema.TaggedError<ImageInUse>()(
     return "delete the instances that were started from it first: aegis instance list shows them"
   }
 }
+
+/** Everything that getting an image and its root disk can fail with. */
+export const PullError = Schema.Union(
+  RegistryError,
+  PlatformNotFound,
+  DigestMismatch,
+  ImageTooLarge,
+  ImageStoreCorrupt,
+  ImageStoreFailed,
+  DiskFull
+)
+export type PullError = typeof PullError.Type

@@ -1,11 +1,10 @@
 /**
  * What an instance's log is made of, how it is asked for, and its form in REST.
  */
-import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { InstanceId } from "./Ids.ts"
-import { OutputStream } from "./Instance.ts"
+import { OutputStream } from "./Output.ts"
 
 /** Who wrote it: the instance's command, a command run in it by exec, or the daemon itself. Set by the host alone (T-303). */
 export const LogSource = Schema.Literal("primary", "exec", "system")
@@ -71,20 +70,6 @@ export const LogQuery = Schema.Struct({
   follow: Schema.optionalWith(Schema.Boolean, { exact: true })
 })
 export type LogQuery = typeof LogQuery.Type
-
-/** A log's files cannot be used. */
-export class LogUnavailable extends Schema.TaggedError<LogUnavailable>()(
-  "LogUnavailable",
-  { path: Schema.String, reason: Schema.String },
-  HttpApiSchema.annotations({ status: 500 })
-) {
-  override get message() {
-    return `log ${this.path}: ${this.reason}`
-  }
-  get remedy() {
-    return `check the owner and mode of ${this.path}`
-  }
-}
 
 /** One NDJSON entry of REST (contract D-23): the original's fields, and `seq`, `partial` and `gap` of ours. */
 export const RestLogEntry = Schema.Struct({

@@ -16,11 +16,11 @@ import {
   WorkspaceGone,
   WorkspaceRefused
 } from "./Errors.ts"
-import { PortTaken } from "./Exposure.ts"
-import { PullError } from "./Image.ts"
+import { PortTaken } from "./Errors.ts"
+import { PullError } from "./ImageErrors.ts"
 import { ImageRefInvalid } from "./ImageErrors.ts"
 import { StoreBusy, StoreCorrupt, StoreUnavailable } from "./JournalErrors.ts"
-import { LogUnavailable } from "./LogEntry.ts"
+import { LogUnavailable } from "./Errors.ts"
 import { SecretUnknown, VaultCorrupt, VaultUnavailable } from "./SecretErrors.ts"
 
 export const StartError = Schema.Union(

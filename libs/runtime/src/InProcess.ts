@@ -43,7 +43,8 @@ export const inProcess: Layer.Layer<Aegis, never, Services> = Layer.scoped(
         )
     })
     answer = write
-    return aegisOver(Effect.succeed(client))
+    const all = Effect.succeed(client)
+    return aegisOver({ daemon: all, run: all, exec: all, file: all, instance: all, history: all, home: all })
   })
 ).pipe(
   // Leaving ends the calls of a daemon; here the program that embeds us decides when it ends.

@@ -2,7 +2,7 @@
  * The tools that tell what happened and why.
  */
 import { Aegis } from "@aegis/client"
-import { restEvent, RestEvent } from "@aegis/contract"
+import { restEvent, RestEvent } from "@aegis/contract/shapes"
 import { InstanceTarget } from "@aegis/domain"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -2,7 +2,7 @@
  * The tools that start, show and end instances.
  */
 import { Aegis } from "@aegis/client"
-import { restInstance, RestInstance } from "@aegis/contract"
+import { restInstance, RestInstance } from "@aegis/contract/shapes"
 import { type Instance, InstanceId, InstanceState, InstanceTarget } from "@aegis/domain"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -2,7 +2,7 @@
  * The tools for secrets. Values go in and never come out: no tool returns one, and no refusal repeats one.
  */
 import { Aegis } from "@aegis/client"
-import { restSecret, RestSecret } from "@aegis/contract"
+import { restSecret, RestSecret } from "@aegis/contract/shapes"
 import { NewSecret, SecretName } from "@aegis/domain"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -6,7 +6,7 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import { ExitWith, JournalChanged } from "../Errors.ts"
-import { jsonDocument } from "../Instances.ts"
+import { jsonDocument } from "../JsonText.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"
 

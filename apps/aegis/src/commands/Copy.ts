@@ -11,7 +11,7 @@ import { copyIn, copyOut, type Copied, type GuestPlace } from "../copy/Copying.t
 import { UsageError } from "../Errors.ts"
 import { escapeLine } from "../Escape.ts"
 import { flagValue } from "../FlagValue.ts"
-import { jsonDocument } from "../Instances.ts"
+import { jsonDocument } from "../JsonText.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"
 import { readTarget } from "../Target.ts"

@@ -16,7 +16,7 @@ import {
   imagesRemovedJson,
   imageTable
 } from "../ImageText.ts"
-import { jsonDocument } from "../Instances.ts"
+import { jsonDocument } from "../JsonText.ts"
 import { imageText } from "../LocalImage.ts"
 import { showPull } from "../PullDisplay.ts"
 import { untilSignal } from "../Signals.ts"

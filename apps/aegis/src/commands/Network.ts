@@ -2,7 +2,8 @@
  * `aegis network`: what guests' networks let through, and what they made of what came.
  */
 import { Aegis } from "@aegis/client"
-import { RestNetwork, restNetwork, SpokenPort } from "@aegis/contract"
+import { SpokenPort } from "@aegis/contract"
+import { RestNetwork, restNetwork } from "@aegis/contract/shapes"
 import { type NetworkPolicy, networkPolicyText, NetworkTarget, refusedFlowText } from "@aegis/domain"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
@@ -16,7 +17,7 @@ import { ExitWith, UsageError } from "../Errors.ts"
 import { escapeLine } from "../Escape.ts"
 import { flagValue } from "../FlagValue.ts"
 import { flowDocuments, flowLines } from "../FlowText.ts"
-import { jsonDocument, jsonLine } from "../Instances.ts"
+import { jsonDocument, jsonLine } from "../JsonText.ts"
 import { type NetworkFlags, networkFlags, networkLogFlag, networkPolicy } from "../NetworkFlags.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import { rootfsVariants } from "@aegis/domain"
 import { activeRootfs, type RootfsRecord } from "../BaseRootfs.ts"
 import { escapeLine } from "../Escape.ts"
-import { jsonDocument } from "../Instances.ts"
+import { jsonDocument } from "../JsonText.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"
 

@@ -2,7 +2,7 @@
  * `aegis secret`: S-171 to S-181.
  */
 import { Aegis } from "@aegis/client"
-import { RestSecret, restSecret } from "@aegis/contract"
+import { RestSecret, restSecret } from "@aegis/contract/shapes"
 import { NewSecret, type SecretInfo } from "@aegis/domain"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { UsageError } from "../Errors.ts"
 import { escapeLine } from "../Escape.ts"
-import { jsonDocument } from "../Instances.ts"
+import { jsonDocument } from "../JsonText.ts"
 import { secretName, secretsOfFile, secretValue } from "../SecretInput.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"

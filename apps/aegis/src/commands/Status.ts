@@ -8,7 +8,7 @@ import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { routerLines, statusJson, statusLines } from "../BackendReport.ts"
-import { jsonDocument } from "../Instances.ts"
+import { jsonDocument } from "../JsonText.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"
 
