@@ -27,7 +27,19 @@ interface StopOptions {
 
 export type Ending = ReturnType<typeof make>
 
-export const make = ({ act, endpointUses, lifeOf, lock, logs, records, ports, usage, workspaces, shown }: Parts) => {
+export const make = ({
+  act,
+  endpointUses,
+  idleTunnels,
+  lifeOf,
+  lock,
+  logs,
+  records,
+  ports,
+  usage,
+  workspaces,
+  shown
+}: Parts) => {
   const stopLife = (id: InstanceId, grace: Grace, reason: EndReason) =>
     Option.match(lifeOf(id), {
       onNone: () => Effect.void,
@@ -65,6 +77,7 @@ export const make = ({ act, endpointUses, lifeOf, lock, logs, records, ports, us
       yield* ports.close(id)
       yield* usage.forget(id)
       endpointUses.forget(id)
+      idleTunnels.forget(id)
       yield* crashPoint("its record is gone")
     })
 

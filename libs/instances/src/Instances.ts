@@ -42,14 +42,13 @@ import type {
   UploadEvent,
   UploadId
 } from "@aegis/domain"
-import type { EndpointCount } from "@aegis/router"
+import type { EndpointCount, KeptConnection, PortConnection } from "@aegis/router"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
 import type * as Scope from "effect/Scope"
-import type { Duplex } from "node:stream"
 import type { ReachError } from "./Reaching.ts"
 import { make } from "./Runtime.ts"
 
@@ -74,15 +73,17 @@ export class Instances extends Context.Tag("@aegis/instances/Instances")<
     readonly wake: (target: string, cause: EventCause) => Effect.Effect<Instance, NotFound | CrashLoop | StartError>
     /**
      * Connects to a port of its guest, waking it where it has to be, for at most 30 s; one that is paused or stopped is a `StateConflict`
-     * where `mayWake` is false. The connection counts until the scope closes, from before the wake on; the stream is reset where it has
-     * not ended by then.
+     * where `mayWake` is false. The connection counts until the scope closes, from before the wake on; the tunnel is reset where it has
+     * not ended by then, unless it is to be kept.
      */
     readonly connect: (
       id: InstanceId,
       port: number,
       cause: EventCause,
       mayWake?: boolean
-    ) => Effect.Effect<Duplex, ReachError, Scope.Scope>
+    ) => Effect.Effect<PortConnection, ReachError, Scope.Scope>
+    /** A tunnel to a port of a guest that runs, if a request has left one. It counts as a connection until its end is told. */
+    readonly reuse: (id: InstanceId, port: number) => KeptConnection | undefined
     /** Counts what has come by one of its ports. */
     readonly countUse: (id: InstanceId, port: number, what: EndpointCount) => void
     /**

@@ -6,7 +6,7 @@ import type { BaseRootfs } from "@aegis/images"
 import { ImageStore } from "@aegis/images"
 import { type InstanceRecord, InstanceRecords, Journal } from "@aegis/journal"
 import { LogStore } from "@aegis/logs"
-import { PortListeners } from "@aegis/router"
+import { IdleTunnels, PortListeners } from "@aegis/router"
 import { Vault } from "@aegis/vault"
 import type { BackendChoice } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
@@ -46,15 +46,18 @@ export const make = (context: Context.Context<Services>) =>
     const workspaces = yield* Workspaces
     const lives = new Map<InstanceId, Life.Life>()
     const ports = yield* PortListeners
-    const usage = Usage.make(records)
+    const usage = yield* Usage.make(records)
     const endpointUses = EndpointUses.make()
+    const idleTunnels = yield* IdleTunnels.make
     const lock = KeyedLock.make<InstanceId>()
 
     /** Decides and writes in one transaction; a refusal is in terms of the state that was found there. `unless` is asked in it, too. */
     const act = (id: InstanceId, cause: EventCause, action: Action, unless: Unless = () => false) =>
-      records.update(id, cause, (record) =>
-        unless(record) ? new NotNow({ action: action._tag, state: record.state }) : decide(record.state, action)
-      )
+      records
+        .update(id, cause, (record) =>
+          unless(record) ? new NotNow({ action: action._tag, state: record.state }) : decide(record.state, action)
+        )
+        .pipe(Effect.tap(() => Effect.sync(() => (action._tag === "Pause" ? idleTunnels.bar(id) : undefined))))
 
     const lifeOf = (id: InstanceId) => Option.fromNullable(lives.get(id))
 
@@ -99,6 +102,7 @@ export const make = (context: Context.Context<Services>) =>
       ports,
       usage,
       endpointUses,
+      idleTunnels,
       lives,
       lock,
       act,

@@ -13,6 +13,7 @@ import {
   TooManyConnections,
   WakeTimeout
 } from "@aegis/domain"
+import type { KeptConnection, PortConnection } from "@aegis/router"
 import type { Vm } from "@aegis/vm"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -43,7 +44,10 @@ interface Reached {
 
 type WakeError = Effect.Effect.Error<ReturnType<ReturnType<typeof Pausing.make>["wake"]>>
 
-export const make = ({ endpointUses, lifeOf, records, usage }: Parts, { wake }: ReturnType<typeof Pausing.make>) => {
+export const make = (
+  { endpointUses, idleTunnels, lifeOf, records, usage }: Parts,
+  { wake }: ReturnType<typeof Pausing.make>
+) => {
   /** The connections to each instance's ports, from before their tunnels are there. */
   const reached = new Map<InstanceId, Set<Reached>>()
   const waking = new Map<InstanceId, { readonly done: Deferred.Deferred<void, WakeError>; waiting: number }>()
@@ -121,7 +125,7 @@ export const make = ({ endpointUses, lifeOf, records, usage }: Parts, { wake }: 
     port: number,
     cause: EventCause,
     mayWake = true
-  ): Effect.Effect<Duplex, ReachError, Scope.Scope> =>
+  ): Effect.Effect<PortConnection, ReachError, Scope.Scope> =>
     Effect.gen(function* () {
       yield* usage.enter(id)
       const mine = yield* listed(id, port)
@@ -129,7 +133,9 @@ export const make = ({ endpointUses, lifeOf, records, usage }: Parts, { wake }: 
       const name = handle ?? id
       if (!spec.exposes.some((exposure) => exposure.port === port)) return yield* new NotExposed({ target: name, port })
       endpointUses.begin(id, handle, port)
-      const attempt = Effect.flatMap(awake(id, port, cause, mayWake), (vm) => dial(id, name, vm, port))
+      const attempt = Effect.flatMap(awake(id, port, cause, mayWake), (vm) =>
+        idleTunnels.connection(id, port, Effect.interruptible(dial(id, name, vm, port)))
+      )
       const broken = new PortSilent({ target: name, port, reason: "the guest went away" })
       const reach = Effect.catchTag(attempt, "ChannelBroken", () =>
         // It was ending just when we came: the next life is ours.
@@ -137,39 +143,53 @@ export const make = ({ endpointUses, lifeOf, records, usage }: Parts, { wake }: 
           Effect.zipRight(Effect.catchTag(attempt, "ChannelBroken", () => broken))
         )
       )
-      const stream = yield* Effect.acquireRelease(
-        Effect.interruptible(
-          Effect.timeoutFail(reach, {
-            duration: patience,
-            onTimeout: () => new WakeTimeout({ target: name, seconds: Duration.toSeconds(patience) })
-          })
-        ),
-        (stream) => Effect.sync(() => stream.destroy())
-      )
+      const connection = yield* Effect.timeoutFail(reach, {
+        duration: patience,
+        onTimeout: () => new WakeTimeout({ target: name, seconds: Duration.toSeconds(patience) })
+      })
       if (mine.cut) return yield* new NotExposed({ target: name, port })
-      mine.stream = stream
-      return stream
+      mine.stream = connection.tunnel
+      return connection
     })
+
+  /** A connection over a tunnel that was kept, where there is one: its guest runs then, and the port is exposed. */
+  const reuse = (id: InstanceId, port: number): KeptConnection | undefined => {
+    const tunnel = idleTunnels.take(id, port)
+    if (tunnel === undefined) return undefined
+    const mine = enlist(id, { port, cut: false, stream: tunnel })
+    usage.come(id, "connections")
+    endpointUses.count(id, port, { connections: 1 })
+    const end = (whole: boolean) => {
+      strike(id, mine)
+      usage.go(id, "connections")
+      if (whole && !mine.cut) idleTunnels.keep(id, port, tunnel)
+      else tunnel.destroy()
+    }
+    return { tunnel, end }
+  }
+
+  const enlist = (id: InstanceId, mine: Reached): Reached => {
+    reached.set(id, (reached.get(id) ?? new Set()).add(mine))
+    return mine
+  }
+
+  const strike = (id: InstanceId, mine: Reached) => {
+    const all = reached.get(id)
+    all?.delete(mine)
+    if (all?.size === 0) reached.delete(id)
+  }
 
   /** A connection's entry, until the scope closes. */
   const listed = (id: InstanceId, port: number) =>
     Effect.acquireRelease(
-      Effect.sync(() => {
-        const mine: Reached = { port, cut: false }
-        reached.set(id, (reached.get(id) ?? new Set()).add(mine))
-        return mine
-      }),
-      (mine) =>
-        Effect.sync(() => {
-          const all = reached.get(id)
-          all?.delete(mine)
-          if (all?.size === 0) reached.delete(id)
-        })
+      Effect.sync(() => enlist(id, { port, cut: false })),
+      (mine) => Effect.sync(() => strike(id, mine))
     )
 
   /** Resets the connections to a port, whichever way they came, and refuses those that are on their way to it. */
   const cutOff = (id: InstanceId, port: number) =>
     Effect.sync(() => {
+      idleTunnels.drop(id, port)
       for (const one of reached.get(id) ?? []) {
         if (one.port !== port) continue
         one.cut = true
@@ -177,5 +197,5 @@ export const make = ({ endpointUses, lifeOf, records, usage }: Parts, { wake }: 
       }
     })
 
-  return { connect, cutOff, count: endpointUses.count }
+  return { connect, reuse, cutOff, count: endpointUses.count }
 }

@@ -112,6 +112,7 @@ export const make = Effect.gen(function* () {
     wake: pausing.wake,
     connect: (id, port, cause, mayWake) =>
       Effect.withSpan(reaching.connect(id, port, cause, mayWake), "Instances.connect"),
+    reuse: reaching.reuse,
     countUse: reaching.count,
     writeStdin: (id, bytes, end) =>
       Option.match(lifeOf(id), {

@@ -4,9 +4,10 @@
 import type { InstanceId } from "@aegis/domain"
 import type { InstanceRecord, InstanceRecords } from "@aegis/journal"
 import type * as Context from "effect/Context"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 
 /** Each write is one to the disk. */
@@ -20,9 +21,20 @@ interface Use {
   written: number
 }
 
-export type Usage = ReturnType<typeof make>
+type What = "connections" | "sessions"
 
-export const make = (records: Context.Tag.Service<InstanceRecords>) => {
+export type Usage = ReturnType<typeof usageOf>
+
+export const make = (records: Context.Tag.Service<InstanceRecords>) =>
+  Effect.map(Effect.all([Effect.clock, Effect.runtime<never>()]), ([clock, runtime]) =>
+    usageOf(records, clock, Runtime.runFork(runtime))
+  )
+
+const usageOf = (
+  records: Context.Tag.Service<InstanceRecords>,
+  clock: Clock.Clock,
+  fork: (work: Effect.Effect<void>) => unknown
+) => {
   const uses = new Map<InstanceId, Use>()
 
   const useOf = (id: InstanceId) => {
@@ -31,29 +43,30 @@ export const make = (records: Context.Tag.Service<InstanceRecords>) => {
     return use
   }
 
-  /** It was used just now. */
-  const touch = (id: InstanceId) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const use = useOf(id)
-      use.lastActive = now
-      if (now - use.written < writtenEveryMillis) return Effect.void
-      use.written = now
-      return Effect.asVoid(Effect.forkDaemon(Effect.ignore(records.touch(id))))
-    })
+  const touch = (id: InstanceId) => {
+    const use = useOf(id)
+    use.lastActive = clock.unsafeCurrentTimeMillis()
+    if (use.lastActive - use.written < writtenEveryMillis) return
+    use.written = use.lastActive
+    fork(Effect.ignore(records.touch(id)))
+  }
+
+  const come = (id: InstanceId, what: What) => {
+    useOf(id)[what]++
+    touch(id)
+  }
+
+  const go = (id: InstanceId, what: What) => {
+    useOf(id)[what]--
+    touch(id)
+  }
 
   const counted =
-    (what: "connections" | "sessions") =>
+    (what: What) =>
     (id: InstanceId): Effect.Effect<void, never, Scope.Scope> =>
       Effect.acquireRelease(
-        Effect.suspend(() => {
-          useOf(id)[what]++
-          return touch(id)
-        }),
-        () =>
-          Effect.suspend(() => {
-            useOf(id)[what]--
-            return touch(id)
-          })
+        Effect.sync(() => come(id, what)),
+        () => Effect.sync(() => go(id, what))
       )
 
   /** Whether anybody uses it at this moment. */
@@ -72,8 +85,12 @@ export const make = (records: Context.Tag.Service<InstanceRecords>) => {
     enter: counted("connections"),
     /** Counts as a client that follows a command, until the scope closes. */
     follow: counted("sessions"),
+    /** The same as two calls. */
+    come,
+    go,
     isBusy,
-    touch,
+    /** It was used just now. */
+    touch: (id: InstanceId) => Effect.sync(() => touch(id)),
     connections,
     lastActive,
     forget: (id: InstanceId) => Effect.sync(() => uses.delete(id))

@@ -137,7 +137,8 @@ describe("ports that are exposed later", () => {
       Effect.scoped(
         Effect.gen(function* () {
           const { id, instances } = yield* started(http(80), http(81))
-          const [cut, other] = [yield* instances.connect(id, 80, cause), yield* instances.connect(id, 81, cause)]
+          const { tunnel: cut } = yield* instances.connect(id, 80, cause)
+          const { tunnel: other } = yield* instances.connect(id, 81, cause)
           const closed = once(cut, "close")
           yield* instances.unexpose(web, 80, cause)
           yield* Effect.promise(() => closed)

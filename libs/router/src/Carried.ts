@@ -28,14 +28,14 @@ export const make = Effect.gen(function* () {
   })
   yield* Effect.forkScoped(Effect.schedule(look, Schedule.spaced(interval)))
 
-  /** Tells what passes through a client's connection until the scope closes. */
-  return (socket: Socket, to: Tell) =>
-    Effect.acquireRelease(
-      Effect.sync(() => void open.set(socket, to)),
-      () =>
-        Effect.sync(() => {
-          open.delete(socket)
-          tell(socket, to)
-        })
-    )
+  return {
+    /** Tells what passes through a client's connection from now on. */
+    begin: (socket: Socket, to: Tell) => void open.set(socket, to),
+    /** Tells the rest. */
+    end: (socket: Socket) => {
+      const to = open.get(socket)
+      open.delete(socket)
+      if (to !== undefined) tell(socket, to)
+    }
+  }
 })

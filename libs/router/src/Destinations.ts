@@ -24,6 +24,20 @@ export interface Unreachable {
   readonly remedy: string
 }
 
+/** A connection to a port of a guest, until a scope closes, which resets it. */
+export interface PortConnection {
+  readonly tunnel: Duplex
+  /** It is left as it is instead, for another request. */
+  readonly keep: () => void
+}
+
+/** A connection whose tunnel has carried a request before: its guest may have closed it just now. */
+export interface KeptConnection {
+  readonly tunnel: Duplex
+  /** To be called once; `whole`: it may carry another request. */
+  readonly end: (whole: boolean) => void
+}
+
 /** What is counted of an exposed port; what is absent is none. */
 export interface EndpointCount {
   readonly connections?: number
@@ -42,14 +56,16 @@ export class Destinations extends Context.Tag("@aegis/router/Destinations")<
     readonly all: Effect.Effect<ReadonlyArray<Destination>>
     /**
      * Connects to a port, waking the instance where it has to be and `mayWake` is not false: `StateConflict` then. It counts until the
-     * scope closes, which resets it.
+     * scope closes.
      */
     readonly connect: (
       id: InstanceId,
       port: number,
       cause: EventCause,
       mayWake?: boolean
-    ) => Effect.Effect<Duplex, Unreachable, Scope.Scope>
+    ) => Effect.Effect<PortConnection, Unreachable, Scope.Scope>
+    /** A tunnel to a port of an instance that runs, if one was kept. It counts until its end is told. */
+    readonly reuse: (id: InstanceId, port: number) => KeptConnection | undefined
     /** What has come by a port since the last time; a connection and a wake are counted where they are made. */
     readonly count: (id: InstanceId, port: number, what: EndpointCount) => void
   }

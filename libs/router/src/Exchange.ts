@@ -7,17 +7,33 @@ import type { Duplex } from "node:stream"
 import { asPairs, endToEnd } from "./Headers.ts"
 import { rawAnswer, type Refusal, refusal } from "./Refusal.ts"
 import type { Route } from "./Routing.ts"
+import { agentOf } from "./TunnelAgent.ts"
 
 export interface ExchangeOptions {
   readonly route: Route
   readonly tunnel: Duplex
+  /** The tunnel has carried a request before. */
+  readonly reused: boolean
   /** Milliseconds until the answer's head must be there. */
   readonly patience: number
   /** The answer could not be begun. */
   readonly failed: (refusal: Refusal) => void
-  /** It is over, in whatever way. */
-  readonly done: () => void
+  /**
+   * It is over. `whole`: the tunnel may carry another request. `stale`: the guest had closed a tunnel that was kept before it heard of
+   * this request, which may be made again (RFC 9110 section 9.2.2).
+   */
+  readonly done: (end: ExchangeEnd) => void
 }
+
+export type ExchangeEnd = "whole" | "closed" | "stale"
+
+/** Whether a request can be made once more as it is: it changes nothing, and nothing of it has to be read again. */
+export const isRepeatable = ({ headers, method = "" }: http.IncomingMessage): boolean =>
+  ["GET", "HEAD", "OPTIONS"].includes(method) &&
+  headers.upgrade === undefined &&
+  headers["content-length"] === undefined &&
+  headers["transfer-encoding"] === undefined &&
+  headers.expect === undefined
 
 /** Interim answers that one request may have (T-178). */
 const maxInterim = 20
@@ -47,18 +63,12 @@ const begin = (
   own: ReadonlyArray<string>
 ) => {
   const call = http.request({
-    createConnection: () => tunnel,
+    agent: agentOf(tunnel),
     method: request.method ?? "GET",
     path: route.path,
-    setHost: false
+    setHost: false,
+    headers: [...endToEnd(request.rawHeaders, "request"), ...forwarded(request, route), ...own]
   })
-  for (const [name, values] of grouped([
-    ...endToEnd(request.rawHeaders, "request"),
-    ...forwarded(request, route),
-    ...own
-  ])) {
-    call.setHeader(name, values.length === 1 ? (values[0] ?? "") : values)
-  }
   const timer = setTimeout(() => call.destroy(new SilentGuest()), patience)
   call.once("close", () => clearTimeout(timer))
   call.once("response", () => clearTimeout(timer))
@@ -67,17 +77,6 @@ const begin = (
 }
 
 class SilentGuest extends Error {}
-
-const grouped = (rawHeaders: ReadonlyArray<string>): Map<string, Array<string>> => {
-  const names = new Map<string, string>()
-  const result = new Map<string, Array<string>>()
-  for (const [name, value] of asPairs(rawHeaders)) {
-    const first = names.get(name.toLowerCase()) ?? name
-    names.set(name.toLowerCase(), first)
-    result.set(first, [...(result.get(first) ?? []), value])
-  }
-  return result
-}
 
 const guestFailure = (error: unknown): Refusal =>
   error instanceof SilentGuest
@@ -101,24 +100,36 @@ export const exchange = (request: http.IncomingMessage, response: http.ServerRes
     if (statusCode === 103 && link.length > 0 && !response.headersSent) response.writeEarlyHints({ link })
   })
   call.on("error", (error) => {
+    const untouched = interim === 0 && !response.headersSent && !response.destroyed
+    if (options.reused && untouched && !(error instanceof SilentGuest)) return options.done("stale")
     if (response.headersSent) response.destroy()
     else options.failed(guestFailure(error))
-    options.done()
+    options.done("closed")
   })
   call.on("upgrade", () => {
     options.failed(guestFailure(new Error("it changes the protocol without being asked")))
-    options.done()
+    options.done("closed")
   })
   call.on("response", (answer) => relay(answer, response, options))
-  request.on("end", () => {
-    const trailers = endToEnd(request.rawTrailers, "request")
-    if (trailers.length > 0 && !call.writableEnded) call.addTrailers(asPairs(trailers))
-  })
-  request.pipe(call)
-  request.on("error", () => call.destroy())
+  if (isRepeatable(request)) call.end()
+  else {
+    request.on("end", () => {
+      const trailers = endToEnd(request.rawTrailers, "request")
+      if (trailers.length > 0 && !call.writableEnded) call.addTrailers(asPairs(trailers))
+    })
+    request.pipe(call)
+    request.on("error", () => call.destroy())
+  }
+  // Both sides have to be at their end; the agent hears that the tunnel is free just after the call's.
+  let open = 2
+  const closed = () => {
+    open -= 1
+    if (open === 0) process.nextTick(() => options.done(agentOf(options.tunnel).isFree ? "whole" : "closed"))
+  }
+  call.on("close", closed)
   response.on("close", () => {
     if (!response.writableFinished) options.tunnel.destroy()
-    options.done()
+    closed()
   })
 }
 
@@ -129,10 +140,10 @@ const relay = (answer: http.IncomingMessage, response: http.ServerResponse, { do
   } catch (error) {
     // Node refuses to write what no header may hold.
     failed(guestFailure(error))
-    return done()
+    return done("closed")
   }
-  // Who waits for the first event of a stream must not wait for its first kilobyte.
-  response.flushHeaders()
+  // Who waits for the first event of a stream must not wait for its first kilobyte; a body that is there already goes with the head.
+  setImmediate(() => response.flushHeaders())
   answer.on("end", () => {
     const trailers = endToEnd(answer.rawTrailers, "response")
     if (trailers.length > 0) response.addTrailers(asPairs(trailers))
@@ -149,14 +160,14 @@ export const upgrade = (request: http.IncomingMessage, socket: Socket, head: Buf
   const call = begin(request, options, ["Connection", "Upgrade", "Upgrade", protocol])
   call.on("error", (error) => {
     socket.end(rawAnswer(guestFailure(error), request))
-    options.done()
+    options.done("closed")
   })
   call.on("response", (answer) => {
     const response = new http.ServerResponse(request)
     response.shouldKeepAlive = false
     response.assignSocket(socket)
     response.on("finish", () => socket.end())
-    response.on("close", options.done)
+    response.on("close", () => options.done("closed"))
     relay(answer, response, options)
   })
   call.on("upgrade", (answer, stream, first) => {
@@ -168,11 +179,11 @@ export const upgrade = (request: http.IncomingMessage, socket: Socket, head: Buf
     )
     if (first.length > 0) socket.write(first)
     if (head.length > 0) stream.write(head)
-    join(socket, stream, options.done)
+    join(socket, stream, () => options.done("closed"))
   })
   socket.on("close", () => {
     tunnel.destroy()
-    options.done()
+    options.done("closed")
   })
   call.end()
 }

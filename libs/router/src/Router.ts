@@ -7,14 +7,16 @@ import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as FiberId from "effect/FiberId"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Runtime from "effect/Runtime"
 import * as http from "node:http"
 import * as net from "node:net"
+import type { Duplex } from "node:stream"
 import * as Carried from "./Carried.ts"
 import { Destinations, type EndpointCount } from "./Destinations.ts"
-import { exchange, type ExchangeOptions, join, upgrade } from "./Exchange.ts"
+import { exchange, type ExchangeEnd, type ExchangeOptions, isRepeatable, join, upgrade } from "./Exchange.ts"
 import { PortListeners } from "./PortListeners.ts"
 import { answerOf, rawAnswer, type Refusal, refusal } from "./Refusal.ts"
 import { isBackgroundOfAnotherOrigin, type Listener, offence } from "./RequestRules.ts"
@@ -56,9 +58,15 @@ const make = Effect.gen(function* () {
   const listeners = yield* PortListeners
   const { answerSeconds, origins: named, port: wanted } = yield* Effect.orDie(settings)
   const origins = new Set(named)
-  const runtime = yield* Effect.runtime<never>()
-  const scope = yield* Effect.scope
-  const fork = (work: Effect.Effect<void>) => Runtime.runFork(runtime)(work, { scope })
+  const fork = yield* FiberSet.makeRuntime<never>()
+  /** Ends with the client; one that has only ended its side waits for its answer. */
+  const whileOpen = (client: net.Socket, work: Effect.Effect<void>) => {
+    if (client.destroyed) return
+    const fiber = fork(work)
+    const cut = () => fiber.unsafeInterruptAsFork(FiberId.none)
+    client.once("close", cut)
+    fiber.addObserver(() => client.off("close", cut))
+  }
   const entrances = new WeakMap<net.Socket, Entrance>()
   const carried = yield* Carried.make
 
@@ -72,42 +80,58 @@ const make = Effect.gen(function* () {
     return Effect.succeed({ destination, path: request.url ?? "/", prefix: "" })
   }
 
-  /** From a head that may be served to the end of its exchange, or the refusal. Ends with the client. */
+  /** From a head that may be served to the end of its exchange, or the refusal. */
   const served = (
     request: http.IncomingMessage,
     refuse: (refusal: Refusal) => void,
     work: (options: ExchangeOptions) => void
   ) =>
-    Effect.gen(function* () {
+    Effect.suspend(() => {
       const entrance = entrances.get(request.socket)
-      if (entrance === undefined) return request.socket.destroy()
-      const to = yield* chosen(request, entrance)
-      const { id, port } = to.destination
-      const count = (what: EndpointCount) => destinations.count(id, port, what)
-      yield* carried(request.socket, count)
-      const mayWake = !isBackgroundOfAnotherOrigin(request, entrance)
-      const tunnel = yield* destinations.connect(id, port, new ByRouter({ port }), mayWake).pipe(
-        Effect.tapError(() => Effect.sync(() => count({ requests: 1, errors: 1 }))),
-        Effect.mapError(({ _tag, message, remedy }) => refusal(statuses[_tag] ?? 503, _tag, message, remedy))
-      )
-      count({ requests: 1 })
-      yield* Effect.async<void>((resume) =>
-        work({
-          route: to,
-          tunnel,
-          patience: answerSeconds * 1000,
-          failed: (refused) => {
-            count({ errors: 1 })
-            refuse(refused)
-          },
-          done: () => resume(Effect.void)
-        })
-      )
+      if (entrance === undefined) return Effect.sync(() => void request.socket.destroy())
+      return Effect.flatMap(chosen(request, entrance), (to) => {
+        const { id, port } = to.destination
+        const count = (what: EndpointCount) => destinations.count(id, port, what)
+        carried.begin(request.socket, count)
+        const failed = (refused: Refusal) => {
+          count({ errors: 1 })
+          refuse(refused)
+        }
+        let requests = 1
+        /** Counted once, whatever becomes of it; the instance is known when something has been tried. */
+        const countIt = (what: EndpointCount) => {
+          count({ ...what, requests })
+          requests = 0
+        }
+        const over = (tunnel: Duplex, reused: boolean) =>
+          Effect.async<ExchangeEnd>((resume) => {
+            countIt({})
+            work({
+              ...{ route: to, tunnel, reused, failed, patience: answerSeconds * 1000 },
+              done: (end) => resume(Effect.succeed(end))
+            })
+          })
+        const mayWake = !isBackgroundOfAnotherOrigin(request, entrance)
+        const fresh = destinations.connect(id, port, new ByRouter({ port }), mayWake).pipe(
+          Effect.mapError(({ _tag, message, remedy }) => refusal(statuses[_tag] ?? 503, _tag, message, remedy)),
+          Effect.tapError(() => Effect.sync(() => countIt({ errors: 1 }))),
+          Effect.flatMap(({ keep, tunnel }) =>
+            Effect.map(over(tunnel, false), (end) => (end === "whole" ? keep() : undefined))
+          ),
+          Effect.scoped
+        )
+        const kept = isRepeatable(request) ? destinations.reuse(id, port) : undefined
+        return kept === undefined
+          ? fresh
+          : over(kept.tunnel, true).pipe(
+              Effect.onExit((exit) => Effect.sync(() => kept.end(exit._tag === "Success" && exit.value === "whole"))),
+              Effect.flatMap((end) => (end === "stale" ? fresh : Effect.void))
+            )
+      })
     }).pipe(
-      Effect.scoped,
-      Effect.raceFirst(gone(request.socket)),
       Effect.catchAll((refused) => Effect.sync(() => refuse(refused))),
-      Effect.catchAllDefect((defect) => Effect.logError("the router failed with a defect", defect))
+      Effect.catchAllDefect((defect) => Effect.logError("the router failed with a defect", defect)),
+      Effect.ensuring(Effect.sync(() => carried.end(request.socket)))
     )
 
   const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
@@ -117,7 +141,10 @@ const make = Effect.gen(function* () {
       // What follows an unread body would be read as another request.
       response.writeHead(refused.status, [...headers, "Connection", "close"]).end(body)
     }
-    fork(Effect.asVoid(served(request, refuse, (options) => exchange(request, response, options))))
+    whileOpen(
+      request.socket,
+      served(request, refuse, (options) => exchange(request, response, options))
+    )
   }
 
   const server = http.createServer({
@@ -135,7 +162,10 @@ const make = Effect.gen(function* () {
     const refuse = (refused: Refusal) => void socket.end(rawAnswer(refused, request))
     const unfit = unfitUpgrade(request)
     if (unfit !== undefined) return refuse(unfit)
-    fork(Effect.asVoid(served(request, refuse, (options) => upgrade(request, socket, head, options))))
+    whileOpen(
+      socket,
+      served(request, refuse, (options) => upgrade(request, socket, head, options))
+    )
   })
   server.on("connect", (request, socket: net.Socket) => {
     socket.on("error", () => undefined)
@@ -164,14 +194,13 @@ const make = Effect.gen(function* () {
     connection.on("error", () => undefined)
     const count = (what: EndpointCount) => destinations.count(id, port, what)
     const work = Effect.gen(function* () {
-      yield* carried(connection, count)
-      const tunnel = yield* destinations
+      carried.begin(connection, count)
+      const { tunnel } = yield* destinations
         .connect(id, port, new ByRouter({ port }))
         .pipe(Effect.tapError(() => Effect.sync(() => count({ errors: 1 }))))
       yield* Effect.async<void>((resume) => join(connection, tunnel, () => resume(Effect.void)))
     }).pipe(
       Effect.scoped,
-      Effect.raceFirst(gone(connection)),
       // There is no way to say why: a reset tells it from an end.
       Effect.catchAll(({ message }) =>
         Effect.zipRight(
@@ -179,9 +208,10 @@ const make = Effect.gen(function* () {
           Effect.sync(() => connection.resetAndDestroy())
         )
       ),
-      Effect.onInterrupt(() => Effect.sync(() => connection.destroy()))
+      Effect.onInterrupt(() => Effect.sync(() => connection.destroy())),
+      Effect.ensuring(Effect.sync(() => carried.end(connection)))
     )
-    fork(work)
+    whileOpen(connection, work)
   }
 
   yield* listeners.serve((connection, id, binding) =>
@@ -226,15 +256,6 @@ const portOf = (server: net.Server) => {
   const address = server.address()
   return typeof address === "object" && address !== null ? address.port : 0
 }
-
-/** Succeeds when the client is gone altogether; one that has only ended its side waits for its answer. */
-const gone = (socket: net.Socket) =>
-  Effect.async<void>((resume) => {
-    if (socket.destroyed) return resume(Effect.void)
-    const closed = () => resume(Effect.void)
-    socket.once("close", closed)
-    return Effect.sync(() => socket.off("close", closed))
-  })
 
 /** Cuts a connection off on which a message has stood still for too long; one that is quiet between two messages may wait (T-165, T-180). */
 const watchStalls = (connection: net.Socket) => {

@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as http from "node:http"
 import * as net from "node:net"
-import { type Destination, Destinations, PortListeners, Router } from "../src/index.ts"
+import { type Destination, Destinations, IdleTunnels, PortListeners, Router } from "../src/index.ts"
 
 export interface Backend {
   readonly name: string
@@ -23,6 +23,7 @@ export const house = (backends: ReadonlyArray<Backend>, env: Readonly<Record<str
     const woken: Array<string> = []
     const counted = new Map<string, number>()
     let open = 0
+    const idle = yield* IdleTunnels.make
     const all = backends.map(({ name, port, state = "running" }, index): Destination => ({
       id: idOf(index),
       name,
@@ -36,22 +37,35 @@ export const house = (backends: ReadonlyArray<Backend>, env: Readonly<Record<str
       count: (_, __, what) => {
         for (const [key, more] of Object.entries(what)) counted.set(key, (counted.get(key) ?? 0) + more)
       },
+      reuse: (id, port) => {
+        const tunnel = idle.take(id, port)
+        if (tunnel === undefined) return undefined
+        open += 1
+        const end = (whole: boolean) => {
+          open -= 1
+          if (whole) idle.keep(id, port, tunnel)
+          else tunnel.destroy()
+        }
+        return { tunnel, end }
+      },
       connect: (id, port) =>
-        Effect.acquireRelease(
-          Effect.async<net.Socket, { _tag: string; message: string; remedy: string }>((resume) => {
-            woken.push(all.find((one) => one.id === id)?.name ?? "")
-            open += 1
-            const socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true })
-            socket.once("connect", () => resume(Effect.succeed(socket)))
-            socket.on("error", (error) =>
-              resume(Effect.fail({ _tag: "PortSilent", message: error.message, remedy: "none" }))
-            )
-          }),
-          (socket) =>
-            Effect.sync(() => {
-              open -= 1
-              socket.destroy()
+        Effect.zipRight(
+          Effect.acquireRelease(
+            Effect.sync(() => void (open += 1)),
+            () => Effect.sync(() => void (open -= 1))
+          ),
+          idle.connection(
+            id,
+            port,
+            Effect.async<net.Socket, { _tag: string; message: string; remedy: string }>((resume) => {
+              woken.push(all.find((one) => one.id === id)?.name ?? "")
+              const socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true })
+              socket.once("connect", () => resume(Effect.succeed(socket)))
+              socket.on("error", (error) =>
+                resume(Effect.fail({ _tag: "PortSilent", message: error.message, remedy: "none" }))
+              )
             })
+          )
         )
     })
     const config = ConfigProvider.fromMap(new Map(Object.entries({ AEGIS_ROUTER_PORT: "0", ...env })))

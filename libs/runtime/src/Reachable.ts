@@ -38,6 +38,7 @@ export const reachable = Layer.scoped(
         ),
       all: Effect.sync(() => [...exposed.values()]),
       connect: instances.connect,
+      reuse: instances.reuse,
       count: instances.countUse
     })
   })
