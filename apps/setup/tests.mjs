@@ -14,7 +14,11 @@ const MINUTE = 60_000
 const VITEST_LIMITS_MS = { unit: 22 * MINUTE, vm: 25 * MINUTE, testbed: 15 * MINUTE }
 
 /** A guest waits for its devices and its host as often as it computes: two files of them share two processors. A whole host needs both. */
-const VITEST_WORKERS = { unit: [], vm: ["--maxWorkers=2", "--minWorkers=1"], testbed: ["--no-file-parallelism"] }
+const VITEST_WORKERS = {
+  unit: ["--maxWorkers=2", "--minWorkers=1"],
+  vm: ["--maxWorkers=2", "--minWorkers=1"],
+  testbed: ["--no-file-parallelism"]
+}
 /** @type {Results} */
 const none = { counts: { passed: 0, failed: 0, skipped: 0 }, failures: [] }
 
