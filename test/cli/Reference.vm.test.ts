@@ -1,14 +1,14 @@
 /**
- * The transcripts of docs/cli-reference.md, run from top to bottom as one session. `AEGIS_UPDATE_DOCS=1` writes what is printed into the
- * document instead of comparing it.
+ * The transcripts of the README and of docs/cli-reference.md, each run from top to bottom as one session. `AEGIS_UPDATE_DOCS=1` writes what
+ * is printed into the document instead of comparing it.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { freePort } from "../../libs/runtime/test/freePort.ts"
 import { dist, Product, start } from "../product/Product.ts"
 
-const document = path.resolve(import.meta.dirname, "../../docs/cli-reference.md")
 const update = process.env["AEGIS_UPDATE_DOCS"] === "1"
 
 /** What differs from one machine and day to the next. */
@@ -16,6 +16,7 @@ const shapeOf = (text: string) =>
   text
     .replaceAll(/inst-\d+/g, "ID")
     .replaceAll(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?/g, "TIME")
+    .replaceAll(/\[\d\d\/\w{3}\/\d{4} \d\d:\d\d:\d\d\]/g, "[TIME]")
     .replaceAll(/pid \d+/g, "pid N")
     .replaceAll(/:\d{4,5}\b/g, ":PORT")
     .replaceAll(/\b\d{5} leads to\b/g, "PORT leads to")
@@ -43,12 +44,18 @@ const linesOf = (block: string): ReadonlyArray<Line> =>
       return { command, printed: printed.join("\n") }
     })
 
-describe("docs/cli-reference.md", () => {
+describe.each([
+  { name: "README.md", blocks: 1 },
+  { name: "docs/cli-reference.md", blocks: 6 }
+])("$name", ({ blocks: least, name }) => {
+  const document = path.resolve(import.meta.dirname, "../..", name)
   let product: Product
+  let router = 0
   let scratch = ""
 
   beforeAll(async () => {
-    product = await Product.make()
+    router = await freePort()
+    product = await Product.make({ AEGIS_ROUTER_PORT: String(router) })
     scratch = mkdtempSync(path.join(tmpdir(), "aegis-reference-"))
     mkdirSync(path.join(scratch, "app"))
     symlinkSync(product.home, path.join(scratch, ".aegis"))
@@ -61,14 +68,17 @@ describe("docs/cli-reference.md", () => {
   const printed = async (command: string) => {
     const env = { ...product.env, HOME: scratch, PATH: `${dist}:${process.env["PATH"] ?? ""}` }
     const cwd = path.join(scratch, "app")
-    const { stdout } = await start("sh", ["-c", `exec 2>&1; ${command}`], { cwd, env }).ended
-    return stdout.replaceAll(product.home, "~/.aegis").replaceAll(scratch, "~")
+    const { stdout } = await start("sh", ["-c", `exec 2>&1; ${command.replaceAll(":8099", `:${router}`)}`], {
+      cwd,
+      env
+    }).ended
+    return stdout.replaceAll(`:${router}`, ":8099").replaceAll(product.home, "~/.aegis").replaceAll(scratch, "~")
   }
 
   it("prints what it says", { timeout: 600_000 }, async () => {
     const text = readFileSync(document, "utf8")
     const blocks = [...text.matchAll(/^```console\n(.*?)^```$/gms)].map(([, block = ""]) => block)
-    assert.isAbove(blocks.length, 5)
+    assert.isAtLeast(blocks.length, least)
     let written = text
     for (const block of blocks) {
       let session = ""

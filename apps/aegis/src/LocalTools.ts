@@ -14,6 +14,8 @@ export interface Finding {
   readonly path: string | undefined
   /** What is shown behind the name. */
   readonly text: string
+  /** Debian's package that has it. */
+  readonly debian?: string
 }
 
 type Needs = Caller | FileSystem.FileSystem
@@ -118,6 +120,13 @@ const withVersion = (name: string, path: Option.Option<string>, args: ReadonlyAr
 
 const qemuNames = process.arch === "arm64" ? ["qemu-system-aarch64"] : ["qemu-system-x86_64"]
 
+const inPackage = (debian: string) =>
+  Effect.map(({ text, ...rest }: Finding): Finding => ({
+    ...rest,
+    debian,
+    text: rest.found ? text : `${text} (install via: apt install ${debian})`
+  }))
+
 /** Go, krunvm, libkrun and e2fsprogs first (S-049 to S-052), then what else a guest needs. */
 export const localTools: Effect.Effect<ReadonlyArray<Finding>, never, Needs> = Effect.all(
   [
@@ -132,20 +141,19 @@ export const localTools: Effect.Effect<ReadonlyArray<Finding>, never, Needs> = E
       finding("libkrun", path, (file) => `found at ${file}`, "not found (install via: npm run build)")
     ),
     Effect.map(program(["mkfs.ext4"], [], ["/opt/homebrew/opt/e2fsprogs/sbin/mkfs.ext4"]), (path) =>
-      finding("e2fsprogs", path, () => "found", "not found (install via: apt install e2fsprogs)")
-    ),
+      finding("e2fsprogs", path, () => "found", "not found")
+    ).pipe(inPackage("e2fsprogs")),
     Effect.map(library("AEGIS_LIBKRUNFW", "libkrunfw"), (path) =>
       finding("libkrunfw", path, (file) => `found at ${file}`, "not found (install via: npm run build)")
     ),
     program(qemuNames).pipe(
-      Effect.flatMap((path) =>
-        withVersion("qemu", path, ["--version"], "not found (install via: apt install qemu-system-x86)")
-      ),
-      Effect.map((qemu) => (qemu.found ? { ...qemu, text: `found at ${qemu.text}` } : qemu))
+      Effect.flatMap((path) => withVersion("qemu", path, ["--version"], "not found")),
+      Effect.map((qemu) => (qemu.found ? { ...qemu, text: `found at ${qemu.text}` } : qemu)),
+      inPackage(process.arch === "arm64" ? "qemu-system-arm" : "qemu-system-x86")
     ),
     Effect.map(program(["mmdebstrap"]), (path) =>
-      finding("mmdebstrap", path, (file) => `found at ${file}`, "not found (install via: apt install mmdebstrap)")
-    ),
+      finding("mmdebstrap", path, (file) => `found at ${file}`, "not found")
+    ).pipe(inPackage("mmdebstrap")),
     Effect.map(program(["virtiofsd"], ["virtiofsd"], ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"]), (path) =>
       finding("virtiofsd", path, (file) => `found at ${file}`, "not found (install via: npm run build)")
     )

@@ -67,8 +67,10 @@ export const commands: ReadonlyArray<CommandManual> = [
     summary: "Check what this machine has and which backend works",
     positionals: [],
     guestCommand: false,
-    flags: [json],
-    examples: ["aegis doctor"]
+    flags: [{ name: "--fix", about: "Install Debian packages that are missing, and start aegisd" }, json],
+    details:
+      "Looks at what is there and asks the daemon which backend works. --fix does what needs no answer: it installs packages as root, or as a user whom sudo does\nnot ask for a password, and starts the daemon; what it may not do is said with the command that does it. It ends with 0 either way.",
+    examples: ["aegis doctor", "aegis doctor --fix", "aegis doctor --json"]
   },
   {
     path: ["bug-report"],

@@ -10,18 +10,38 @@ import { backendName, capabilityLines, probeLines, routerLines, statusJson } fro
 import { escapeLine } from "../Escape.ts"
 import { jsonDocument } from "../JsonText.ts"
 import { localTools } from "../LocalTools.ts"
+import { installMissing, type Repair, repairLines } from "../Repairs.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"
 import { askDaemon } from "./Status.ts"
+import { bringUp } from "./Up.ts"
 
 /** A daemon that hangs must not make the doctor hang; the probe of a slow machine takes a while. */
 const patience = "60 seconds"
 
 const column = 10
 
-const handler = ({ json }: { readonly json: boolean }) =>
+/** What can be put right without asking, in the order in which one needs the other. */
+const repair = Effect.gen(function* () {
+  const packages = yield* installMissing(yield* localTools)
+  const daemon = yield* bringUp.pipe(
+    Effect.match({
+      onFailure: ({ message, remedy }): ReadonlyArray<Repair> => [
+        { what: `start aegisd: ${escapeLine(message)}`, done: false, remedy: escapeLine(remedy) }
+      ],
+      onSuccess: Option.match({
+        onNone: () => [],
+        onSome: (pid) => [{ what: `start aegisd (pid ${pid})`, done: true }]
+      })
+    })
+  )
+  return [...packages, ...daemon]
+})
+
+const handler = ({ fix, json }: { readonly json: boolean; readonly fix: boolean }) =>
   Effect.gen(function* () {
     const stdio = yield* Stdio
+    const repairs = fix ? yield* repair : undefined
     const [tools, daemon] = yield* Effect.all(
       [
         localTools,
@@ -35,6 +55,7 @@ const handler = ({ json }: { readonly json: boolean }) =>
     )
     if (json) {
       const document = {
+        ...(repairs === undefined ? {} : { repairs }),
         tools: Object.fromEntries(
           tools.map(({ found, name, path, text }) => [name, { found, path: path ?? null, text }])
         ),
@@ -68,6 +89,7 @@ const handler = ({ json }: { readonly json: boolean }) =>
       })
     })
     const lines = [
+      ...(repairs === undefined ? [] : repairLines(repairs)),
       "Aegis Doctor",
       "============",
       "",
@@ -78,4 +100,6 @@ const handler = ({ json }: { readonly json: boolean }) =>
     yield* stdio.print(`${lines.join("\n")}\n`)
   })
 
-export const doctor = Command.make("doctor", { json: Options.boolean("json") }, (flags) => untilSignal(handler(flags)))
+export const doctor = Command.make("doctor", { fix: Options.boolean("fix"), json: Options.boolean("json") }, (flags) =>
+  untilSignal(handler(flags))
+)

@@ -12,19 +12,28 @@ import { DaemonBinaryMissing } from "../Errors.ts"
 import { untilSignal } from "../Signals.ts"
 import { Stdio } from "../Stdio.ts"
 
-const handler = Effect.gen(function* () {
+/** Starts the daemon where none runs, and makes the base root file system first where there is none; says what it found. */
+export const bringUp = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
-  const stdio = yield* Stdio
   const { product } = yield* Caller
-  if ((yield* settledState)._tag === "Running") return yield* stdio.print("aegisd is already running\n")
+  if ((yield* settledState)._tag === "Running") return Option.none()
   const program = `${product}/aegisd`
   if (!(yield* Effect.orElseSucceed(fs.exists(program), () => false))) {
     return yield* new DaemonBinaryMissing({ path: program })
   }
   if (Option.isNone(yield* activeRootfs)) yield* ensureRootfs(program)
   const outcome = yield* startDaemon(program)
+  return outcome._tag === "Started" ? Option.some(outcome.pid) : Option.none()
+})
+
+const handler = Effect.gen(function* () {
+  const stdio = yield* Stdio
+  const started = yield* bringUp
   yield* stdio.print(
-    outcome._tag === "Started" ? `aegisd started (pid ${outcome.pid})\n` : "aegisd is already running\n"
+    Option.match(started, {
+      onNone: () => "aegisd is already running\n",
+      onSome: (pid) => `aegisd started (pid ${pid})\n`
+    })
   )
 })
 
