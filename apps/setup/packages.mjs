@@ -45,6 +45,7 @@ const requirements = [
   { packages: ["iproute2"], probe: ["ip", "-V"], forTests: true },
   { packages: ["curl"], probe: ["curl", "--version"], forTests: true },
   { packages: ["python3-venv"], probe: ["python3", "-c", "import ensurepip"], forTests: true },
+  { packages: ["slowhttptest"], probe: ["slowhttptest", "-h"], forTests: true },
   { packages: ["nghttp2-server"], probe: ["nghttpd", "--version"], forTests: true },
   { packages: ["chromium-headless-shell"], probe: ["chromium-headless-shell", "--version"], forTests: true }
 ]
