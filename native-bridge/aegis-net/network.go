@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -126,6 +127,7 @@ func (n *network) run(conn *net.UnixConn) error {
 	n.link.attachConn(conn)
 	defer conn.Close()
 	memory := make([]byte, maxFrame)
+	resting := &rest{after: restAfter, do: n.giveBack()}
 	for {
 		size, err := conn.Read(memory)
 		switch {
@@ -136,10 +138,22 @@ func (n *network) run(conn *net.UnixConn) error {
 		}
 		frame := memory[:size]
 		n.counted.sent(size)
+		resting.touch()
 		if n.down || size < ethernetHeader || n.takeEcho(frame) {
 			continue
 		}
 		n.link.deliver(frame)
+	}
+}
+
+// giveBack gives memory back to the host, where enough has passed since the last time.
+func (n *network) giveBack() func() {
+	var before uint64
+	return func() {
+		if now := n.counted.sentBytes.Load() + n.counted.receivedBytes.Load(); now-before >= restFrom {
+			before = now
+			debug.FreeOSMemory()
+		}
 	}
 }
 

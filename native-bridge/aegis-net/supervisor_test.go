@@ -52,12 +52,13 @@ func TestANetworkThatCrashesIsFollowedByOneThatKnowsWhatItKnew(t *testing.T) {
 	if _, err := open.Read(make([]byte, 5)); err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Errorf("what was open: %v", err)
 	}
-	if got := v.hearCrash(); got != (crash{Count: 1, Why: "killed by SIGKILL"}) {
+	refused := func() { v.reaches("tcp", "8.8.8.8", patience) }
+	if got := v.hearCrash(refused); got != (crash{Count: 1, Why: "killed by SIGKILL"}) {
 		t.Errorf("told was %+v", got)
 	}
 	// It was told, so only the next is; with Go's own words.
 	v.crash(unix.SIGQUIT)
-	if got := v.hearCrash(); got.Count != 1 || !strings.HasPrefix(got.Why, "exit 2: SIGQUIT") {
+	if got := v.hearCrash(refused); got.Count != 1 || !strings.HasPrefix(got.Why, "exit 2: SIGQUIT") {
 		t.Errorf("told was %+v", got)
 	}
 }
@@ -108,7 +109,7 @@ func TestNoCrashLeavesHalfAFrame(t *testing.T) {
 	if !v.reaches("tcp", "203.0.113.10", patience) {
 		t.Error("it is not reached any more")
 	}
-	if got := v.hearCrash(); got.Count != 20 {
+	if got := v.hearCrash(nil); got.Count != 20 {
 		t.Errorf("told was %+v", got)
 	}
 }
@@ -139,7 +140,7 @@ func TestANetworkThatCrashesTooOftenStaysDownAndSaysSo(t *testing.T) {
 	for range quick.most {
 		v.crash(unix.SIGKILL)
 	}
-	if got := v.hearCrash(); got != (crash{Count: quick.most, Why: "killed by SIGKILL", Down: true}) {
+	if got := v.hearCrash(nil); got != (crash{Count: quick.most, Why: "killed by SIGKILL", Down: true}) {
 		t.Errorf("told was %+v", got)
 	}
 	o.seen(t)

@@ -193,8 +193,9 @@ func (v *vm) counters() counts {
 	return heard.Counters
 }
 
-// hearCrash follows one network after the other until one tells of a crash.
-func (v *vm) hearCrash() crash {
+// hearCrash follows one network after the other until one tells of a crash, and then on until one more thing is told, which `then` causes, if
+// there is one: by that time the network knows that it was heard.
+func (v *vm) hearCrash(then func()) crash {
 	v.t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		conn, err := net.Dial("unix", v.control)
@@ -210,6 +211,12 @@ func (v *vm) hearCrash() crash {
 				v.t.Fatal(err)
 			}
 			if heard.Report.Crash != nil {
+				if then == nil {
+					return *heard.Report.Crash
+				}
+				if then(); !lines.Scan() {
+					v.t.Fatalf("nothing more was told: %v", lines.Err())
+				}
 				return *heard.Report.Crash
 			}
 		}
