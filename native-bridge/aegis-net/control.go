@@ -23,23 +23,21 @@ const drainWithin = 500 * time.Millisecond
 //
 //	{"policy": "set"} or {"error": "..."}        the answer to a change
 //	{"counters": {...}}
-//	{"ended": true}                              the answer to an end
-//	{"report": {"refused": [...], "more": 0}}    what was refused, and which flows that passed are over (report.go)
+//	{"ended": true}                              the answer to an end, and the last word to the follower
+//	{"report": {"refused": [...], "more": 0}}    what was refused, which flows that passed are over, and what crashed (report.go)
+//
+// A follower's connection that is closed without a last word was that of a network which has crashed: the next one answers at the same socket.
 type control struct {
 	listener net.Listener
 
 	mu        sync.Mutex
-	follower  net.Conn
+	follower  *follower
 	following sync.WaitGroup
 }
 
-func listenControl(path string) (*control, error) {
+func listenControl(path string) (*net.UnixListener, error) {
 	_ = os.Remove(path)
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	return &control{listener: listener}, nil
+	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 }
 
 func (c *control) serve(n *network) {
@@ -52,14 +50,23 @@ func (c *control) serve(n *network) {
 	}
 }
 
-// follow makes a connection the one that is told what happens.
-func (c *control) follow(conn net.Conn) {
+// follower is the one that is told what happens.
+type follower struct {
+	conn net.Conn
+	say  func(outgoing) error
+}
+
+// follow takes the place of whoever was told before, who must not take it for a crash.
+func (c *control) follow(new *follower) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.follower != nil && c.follower != conn {
-		c.follower.Close()
+	before := c.follower
+	c.follower = new
+	c.mu.Unlock()
+	if before != nil {
+		_ = before.conn.SetWriteDeadline(time.Now().Add(drainWithin))
+		_ = before.say(outgoing{Ended: true})
+		before.conn.Close()
 	}
-	c.follower = conn
 }
 
 // drain waits until the last report has been told, for a moment.
@@ -104,10 +111,12 @@ func (c *control) serveDaemon(conn net.Conn, n *network) {
 		}
 		if heard.Follow && !following {
 			following = true
-			c.follow(conn)
+			c.follow(&follower{conn, say})
 			c.following.Go(func() {
 				defer conn.Close()
-				n.reports.each(done, func(r report) error { return say(outgoing{Report: &r}) })
+				if n.reports.each(done, func(r report) error { return n.tell(r, say) }) {
+					_ = say(outgoing{Ended: true}) // whoever does not hear it sees that the connection is closed
+				}
 			})
 			continue
 		}
@@ -115,6 +124,19 @@ func (c *control) serveDaemon(conn net.Conn, n *network) {
 			return
 		}
 	}
+}
+
+// tell makes a report to the daemon. A crash that it does not hear of is told to the one that comes next.
+func (n *network) tell(r report, say func(outgoing) error) error {
+	err := say(outgoing{Report: &r})
+	switch {
+	case r.Crash == nil:
+	case err != nil:
+		n.reports.crashed(r.Crash)
+	default:
+		n.ledger.write(entry{Told: true})
+	}
+	return err
 }
 
 type incoming struct {

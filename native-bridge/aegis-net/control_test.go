@@ -15,12 +15,12 @@ import (
 func controlOf(t *testing.T, n *network) func() (net.Conn, *bufio.Scanner) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "control.sock")
-	control, err := listenControl(path)
+	listener, err := listenControl(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	go control.serve(n)
-	t.Cleanup(func() { control.listener.Close() })
+	go (&control{listener: listener}).serve(n)
+	t.Cleanup(func() { listener.Close() })
 	return func() (net.Conn, *bufio.Scanner) {
 		conn, err := net.Dial("unix", path)
 		if err != nil {
@@ -59,6 +59,7 @@ func TestTheDaemonHearsOfRefusalsAndChangesThePolicy(t *testing.T) {
 	// A daemon that comes after another takes its place.
 	second, later := connect()
 	fmt.Fprintln(second, `{"follow": true}`)
+	expect(lines, `"ended":true`)
 	if lines.Scan() {
 		t.Errorf("the first still hears %q", lines.Text())
 	}

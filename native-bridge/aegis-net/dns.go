@@ -224,7 +224,8 @@ func (n *network) check(answer *dns.Msg, name string) {
 			n.reports.refuse(refusal{Protocol: "dns", Address: address.String(), Name: name, Why: verdict.Why})
 			continue
 		}
-		n.pins.add(name, effective(address), time.Duration(record.Header().Ttl)*time.Second)
+		learned := n.pins.add(name, effective(address), time.Duration(record.Header().Ttl)*time.Second)
+		n.ledger.write(entry{Pin: &learned})
 		kept = append(kept, record)
 	}
 	answer.Answer = kept

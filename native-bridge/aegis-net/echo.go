@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -155,6 +156,8 @@ func (n *network) takeEcho(frame []byte) bool {
 	default:
 		return true
 	}
+	// The frame's memory is the next one's when we have returned.
+	request, _ = readEcho(bytes.Clone(frame))
 	go func() {
 		defer func() { <-n.echoes }()
 		if to.isHost() {

@@ -43,7 +43,7 @@ func packet6(to string, first byte, parts ...[]byte) []byte {
 }
 
 func TestNoPingPassesThePolicyByInOtherHeaders(t *testing.T) {
-	n, err := newNetwork(1500, policyOf(t, "public"), nowhere())
+	n, err := freshNetwork(1500, policyOf(t, "public"), nowhere())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func FuzzFrames(f *testing.F) {
 
 // FuzzGuest gives the stack what a guest may send: whatever it is, the network goes on.
 func FuzzGuest(f *testing.F) {
-	n, err := newNetwork(1500, openPolicy(), nowhere())
+	n, err := freshNetwork(1500, openPolicy(), nowhere())
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -42,26 +41,38 @@ type guest struct{ stack *stack.Stack }
 var guest4 = netip.MustParseAddr("192.168.127.2")
 var guest6 = netip.MustParseAddr("fd7f:ae61:5::2")
 
+// freshNetwork is one that nobody has handed anything over to.
+func freshNetwork(mtu uint32, p *policy, world world) (*network, error) {
+	return newNetwork(&handover{MTU: mtu, Policy: *p}, world, &counters{}, &ledger{})
+}
+
 func startGuest(t *testing.T, n *network) *guest {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "link.sock")
-	listener, err := net.Listen("unix", path)
+	inner, theirs, err := packetPair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	inner, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	outer, err := listener.Accept()
+	outer, err := packetConn(theirs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- n.run(outer) }()
-	own := &link{mtu: n.link.mtu, counted: &counters{}}
-	own.attachConn(inner)
+	g := newGuest(t, n.link.mtu, inner)
+	t.Cleanup(func() {
+		inner.Close()
+		if err := <-ended; err != nil && !errors.Is(err, os.ErrClosed) {
+			t.Errorf("the network ended with: %v", err)
+		}
+	})
+	return g
+}
+
+// newGuest is a guest whose frames come and go over a connection, one packet each.
+func newGuest(t *testing.T, mtu uint32, conn *net.UnixConn) *guest {
+	t.Helper()
+	own := &link{mtu: mtu, counted: &counters{}}
+	own.attachConn(conn)
 	g := &guest{stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
@@ -82,22 +93,16 @@ func startGuest(t *testing.T, n *network) *guest {
 		{Destination: header.IPv4EmptySubnet, Gateway: tcpip.AddrFromSlice(gateway4.AsSlice()), NIC: nic},
 		{Destination: header.IPv6EmptySubnet, Gateway: tcpip.AddrFromSlice(gateway6.AsSlice()), NIC: nic},
 	})
-	frames := newFrameReader(inner)
 	go func() {
+		memory := make([]byte, maxFrame)
 		for {
-			frame, err := frames.next()
+			size, err := conn.Read(memory)
 			if err != nil {
 				return
 			}
-			own.deliver(frame)
+			own.deliver(memory[:size])
 		}
 	}()
-	t.Cleanup(func() {
-		inner.Close()
-		if err := <-ended; err != nil && !errors.Is(err, os.ErrClosed) {
-			t.Errorf("the network ended with: %v", err)
-		}
-	})
 	return g
 }
 

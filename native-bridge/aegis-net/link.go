@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"net"
 	"sync"
 
@@ -21,9 +20,8 @@ type link struct {
 	dispatcher stack.NetworkDispatcher
 
 	writing sync.Mutex
-	conn    net.Conn
+	conn    *net.UnixConn
 	vectors net.Buffers
-	lengths []byte
 }
 
 var _ stack.LinkEndpoint = (*link)(nil)
@@ -58,7 +56,7 @@ func (l *link) IsAttached() bool {
 	return l.dispatcher != nil
 }
 
-// deliver hands a frame of the guest to the stack.
+// deliver hands a frame of the guest to the stack, which takes a copy.
 func (l *link) deliver(frame []byte) {
 	l.mu.RLock()
 	dispatcher := l.dispatcher
@@ -71,7 +69,7 @@ func (l *link) deliver(frame []byte) {
 	dispatcher.DeliverNetworkPacket(0, packet)
 }
 
-func (l *link) attachConn(conn net.Conn) {
+func (l *link) attachConn(conn *net.UnixConn) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.conn = conn
@@ -85,21 +83,15 @@ func (l *link) WritePackets(packets stack.PacketBufferList) (int, tcpip.Error) {
 	if l.conn == nil {
 		return packets.Len(), nil
 	}
-	l.vectors, l.lengths = l.vectors[:0], l.lengths[:0]
 	all := packets.AsSlice()
-	if need := 4 * len(all); cap(l.lengths) < need {
-		l.lengths = make([]byte, 0, need)
-	}
-	for _, packet := range all {
-		l.lengths = binary.BigEndian.AppendUint32(l.lengths, uint32(packet.Size()))
-		l.vectors = append(l.vectors, l.lengths[len(l.lengths)-4:])
-		l.vectors = append(l.vectors, packet.AsSlices()...)
+	for i, packet := range all {
 		l.counted.received(packet.Size())
-	}
-	// WriteTo eats the slice it is called on.
-	vectors := l.vectors
-	if _, err := vectors.WriteTo(l.conn); err != nil {
-		return 0, &tcpip.ErrAborted{}
+		l.vectors = append(l.vectors[:0], packet.AsSlices()...)
+		// One packet is one call: so the other side gets it as one. WriteTo eats the slice it is called on.
+		vectors := l.vectors
+		if _, err := vectors.WriteTo(l.conn); err != nil {
+			return i, &tcpip.ErrAborted{}
+		}
 	}
 	return len(all), nil
 }
@@ -111,7 +103,6 @@ func (l *link) write(frame []byte) {
 	if l.conn == nil {
 		return
 	}
-	vectors := net.Buffers{binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame}
 	l.counted.received(len(frame))
-	_, _ = vectors.WriteTo(l.conn) // the reader sees the link's end
+	_, _ = l.conn.Write(frame) // the reader sees the link's end
 }

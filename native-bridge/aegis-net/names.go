@@ -23,10 +23,17 @@ type pins struct {
 
 func newPins() *pins { return &pins{all: map[netip.Addr]map[string]time.Time{}} }
 
-func (p *pins) add(name string, address netip.Addr, ttl time.Duration) {
+// add gives what is to be remembered of an answer.
+func (p *pins) add(name string, address netip.Addr, ttl time.Duration) pin {
+	added := pin{name, address, time.Now().Add(ttl + pinFor)}
+	p.put(added)
+	return added
+}
+
+func (p *pins) put(one pin) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	name, address, now := one.Name, one.Address, time.Now()
 	names := p.all[address]
 	if names == nil {
 		if len(p.all) >= maxPins {
@@ -38,7 +45,22 @@ func (p *pins) add(name string, address netip.Addr, ttl time.Duration) {
 	if _, known := names[name]; !known && len(names) >= maxNamesPerPin {
 		delete(names, soonest(names))
 	}
-	names[name] = now.Add(ttl + pinFor)
+	names[name] = one.Until
+}
+
+// list has all that hold.
+func (p *pins) list() (all []pin) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for address, names := range p.all {
+		for name, until := range names {
+			if until.After(now) {
+				all = append(all, pin{name, address, until})
+			}
+		}
+	}
+	return all
 }
 
 // namesOf gives the one that holds longest first, which is the one that was asked for last, as far as can be told.

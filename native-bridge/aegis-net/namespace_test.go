@@ -24,6 +24,10 @@ const (
 	roleVariable = "AEGIS_NET_TEST_ROLE"
 	roleHost     = "host"
 	roleWorld    = "world"
+	// roleNetwork is the network under a supervisor's: it says its number in the one file, and asks the name servers in the other.
+	roleNetwork      = "network"
+	numberVariable   = "AEGIS_NET_TEST_NUMBER"
+	resolverVariable = "AEGIS_NET_TEST_RESOLVERS"
 
 	echoPort  = 7000
 	lossyPort = 7001
@@ -39,6 +43,11 @@ func TestMain(m *testing.M) {
 	case roleWorld:
 		if err := beTheWorld(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "the world:", err)
+			os.Exit(1)
+		}
+	case roleNetwork:
+		if err := beTheNetwork(); err != nil {
+			fmt.Fprintln(os.Stderr, "aegis-net:", err)
 			os.Exit(1)
 		}
 	case roleHost:

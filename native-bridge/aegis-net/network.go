@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -30,29 +32,40 @@ type network struct {
 	link    *link
 	world   world
 	policy  atomic.Pointer[policy]
+	setting sync.Mutex
 	pins    *pins
 	flows   *flows
 	reports *reports
 	counted *counters
+	ledger  *ledger
 	echoes  chan struct{}
+	// down is true when nothing is to pass.
+	down bool
 }
 
-func newNetwork(mtu uint32, policy *policy, world world) (*network, error) {
-	counted := &counters{}
+func newNetwork(given *handover, world world, counted *counters, ledger *ledger) (*network, error) {
 	n := &network{
 		stack: stack.New(stack.Options{
 			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol, arp.NewProtocol},
 			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		}),
-		link:    &link{mtu: mtu, counted: counted},
+		link:    &link{mtu: given.MTU, counted: counted},
 		world:   world,
 		pins:    newPins(),
 		flows:   newFlows(),
 		reports: newReports(counted),
 		counted: counted,
+		ledger:  ledger,
+		down:    given.Down,
 		echoes:  make(chan struct{}, maxEchoes),
 	}
-	n.policy.Store(policy)
+	n.policy.Store(&given.Policy)
+	for _, one := range given.Pins {
+		n.pins.put(one)
+	}
+	if given.Crash != nil {
+		n.reports.crashed(given.Crash)
+	}
 	if err := n.configure(); err != nil {
 		return nil, err
 	}
@@ -109,31 +122,46 @@ func protocolOf(address netip.Addr) tcpip.NetworkProtocolNumber {
 	return ipv6.ProtocolNumber
 }
 
-// run takes the guest's frames until the link ends, which is no error between two of them.
-func (n *network) run(conn net.Conn) error {
+// run takes the guest's frames, one packet each, until the link ends.
+func (n *network) run(conn *net.UnixConn) error {
 	n.link.attachConn(conn)
 	defer conn.Close()
-	frames := newFrameReader(conn)
+	memory := make([]byte, maxFrame)
+	resting := &rest{after: restAfter, do: n.giveBack()}
 	for {
-		frame, err := frames.next()
-		if err == nil {
-			n.counted.sent(len(frame))
-		}
+		size, err := conn.Read(memory)
 		switch {
-		// A VMM that ends without having read all of it resets the connection.
 		case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 			return nil
 		case err != nil:
 			return fmt.Errorf("the guest's link: %w", err)
-		case len(frame) < ethernetHeader || n.takeEcho(frame):
+		}
+		frame := memory[:size]
+		n.counted.sent(size)
+		resting.touch()
+		if n.down || size < ethernetHeader || n.takeEcho(frame) {
 			continue
 		}
 		n.link.deliver(frame)
 	}
 }
 
+// giveBack gives memory back to the host, where enough has passed since the last time.
+func (n *network) giveBack() func() {
+	var before uint64
+	return func() {
+		if now := n.counted.sentBytes.Load() + n.counted.receivedBytes.Load(); now-before >= restFrom {
+			before = now
+			debug.FreeOSMemory()
+		}
+	}
+}
+
 // setPolicy takes effect for new flows at once, and ends those that it would have refused.
 func (n *network) setPolicy(p *policy) {
+	n.setting.Lock()
+	defer n.setting.Unlock()
+	n.ledger.write(entry{Policy: p})
 	n.policy.Store(p)
 	n.flows.endIf(func(f *flow) bool { return !n.judge(f.to).allows() })
 }

@@ -83,7 +83,7 @@ func echoWorld(t *testing.T) (world, *servers) {
 
 func start(t *testing.T, policy *policy, world world) (*network, *guest) {
 	t.Helper()
-	n, err := newNetwork(maxMTU, policy, world)
+	n, err := freshNetwork(maxMTU, policy, world)
 	if err != nil {
 		t.Fatal(err)
 	}

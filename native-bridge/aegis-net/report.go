@@ -64,6 +64,8 @@ type report struct {
 	More      int         `json:"more"`
 	Ended     []endedFlow `json:"ended,omitempty"`
 	EndedMore *unnamed    `json:"endedMore,omitempty"`
+	// Crash says that networks before this one have crashed.
+	Crash *crash `json:"crash,omitempty"`
 }
 
 // reports gathers what is to be told until somebody takes it.
@@ -76,6 +78,7 @@ type reports struct {
 	more      int
 	ended     []endedFlow
 	endedMore unnamed
+	crash     *crash
 	pending   chan struct{}
 	over      chan struct{}
 	finish    func()
@@ -144,7 +147,15 @@ func (r *reports) end(one endedFlow) {
 	}
 }
 
-func (r *reports) some() bool { return len(r.order)+len(r.ended) > 0 }
+// crashed says that the network has crashed before.
+func (r *reports) crashed(one *crash) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.crash = one
+	r.wake()
+}
+
+func (r *reports) some() bool { return len(r.order)+len(r.ended) > 0 || r.crash != nil }
 
 // take gives what there is, in the order it came; false where there is nothing.
 func (r *reports) take() (report, bool) {
@@ -153,7 +164,7 @@ func (r *reports) take() (report, bool) {
 	if !r.some() {
 		return report{}, false
 	}
-	taken := report{Refused: []counted{}, More: r.more, Ended: r.ended}
+	taken := report{Refused: []counted{}, More: r.more, Ended: r.ended, Crash: r.crash}
 	for _, one := range r.order {
 		taken.Refused = append(taken.Refused, counted{one, r.counts[one]})
 	}
@@ -162,25 +173,29 @@ func (r *reports) take() (report, bool) {
 		taken.EndedMore = &more
 	}
 	clear(r.counts)
-	r.order, r.more, r.ended, r.endedMore = nil, 0, nil, unnamed{}
+	r.order, r.more, r.ended, r.endedMore, r.crash = nil, 0, nil, unnamed{}, nil
 	return taken, true
 }
 
-// each hands reports to write until it fails, done is closed, or the last one has been written. Many in a row come ever more seldom.
-func (r *reports) each(done <-chan struct{}, write func(report) error) {
+// each hands reports to write until it fails, done is closed, or the last one has been written: then it says true. Many in a row come ever
+// more seldom.
+func (r *reports) each(done <-chan struct{}, write func(report) error) bool {
 	wait := reportEvery
 	for {
 		last := false
 		select {
 		case <-done:
-			return
+			return false
 		case <-r.over:
 			last = true
 		case <-r.pending:
 		}
 		taken, some := r.take()
-		if some && write(taken) != nil || last {
-			return
+		if some && write(taken) != nil {
+			return false
+		}
+		if last {
+			return true
 		}
 		if !some {
 			continue
@@ -188,7 +203,7 @@ func (r *reports) each(done <-chan struct{}, write func(report) error) {
 		quiet := time.After(wait)
 		select {
 		case <-done:
-			return
+			return false
 		case <-r.over:
 			continue
 		case <-quiet:

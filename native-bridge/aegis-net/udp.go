@@ -39,18 +39,18 @@ func (n *network) openUDP(request *udp.ForwarderRequest) bool {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			relay(outer, inner, &f.sent)
+			relayDatagrams(outer, inner, &f.sent)
 			inner.Close()
 		}()
-		relay(inner, outer, &f.received)
+		relayDatagrams(inner, outer, &f.received)
 		outer.Close()
 		<-done
 	}()
 	return true
 }
 
-// relay passes datagrams on until none has come for udpIdle. A peer that answers "unreachable" is silent, and no end.
-func relay(to, from net.Conn, count *atomic.Uint64) {
+// relayDatagrams passes datagrams on until none has come for udpIdle. A peer that answers "unreachable" is silent, and no end.
+func relayDatagrams(to, from net.Conn, count *atomic.Uint64) {
 	memory := make([]byte, maxDatagram)
 	for {
 		_ = from.SetReadDeadline(time.Now().Add(udpIdle))

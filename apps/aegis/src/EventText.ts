@@ -44,6 +44,8 @@ const what: (data: EventData) => string = Match.type<EventData>().pipe(
       `refused ${flows.map(refusedFlowText).join("; ")}${more === 0 ? "" : `; and ${more} more`}`,
     FlowsEnded: ({ flows, more }) =>
       `let through ${[...flows.map(endedFlowText), ...(more === undefined ? [] : [unnamedFlowsText(more)])].join("; ")}`,
+    NetworkCrashed: ({ count, down, why }) =>
+      `network crashed${count === 1 ? "" : ` ${count} times`}: ${why}; ${down === true ? "it stays down until the instance is started again" : "started anew"}`,
     NetworkChanged: ({ policy }) => `network: ${networkPolicyText(policy)}`,
     KeepaliveGiven: ({ keepalive: { reason, until } }) =>
       `kept from idling until ${restTime(until)}${reason === undefined ? "" : `: ${reason}`}`,

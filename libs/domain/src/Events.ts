@@ -6,6 +6,7 @@ import { Exposure, PortBinding, PortNumber } from "./Exposure.ts"
 import { InstanceId, WorkspaceName } from "./Ids.ts"
 import { Keepalive } from "./Keepalive.ts"
 import { EndedFlow, UnnamedFlows } from "./network/EndedFlow.ts"
+import { NetworkCrash } from "./network/NetworkCrash.ts"
 import { NetworkPolicy } from "./network/NetworkPolicy.ts"
 import { RefusedFlow } from "./network/RefusedFlow.ts"
 import { EventCause } from "./EventCause.ts"
@@ -106,6 +107,8 @@ export class FlowsEnded extends Schema.TaggedClass<FlowsEnded>()("FlowsEnded", {
   /** Those beside them. */
   more: Schema.optional(UnnamedFlows)
 }) {}
+/** The process of its network crashed. Another goes on with the guest's link, unless it was one crash too many. */
+export class NetworkCrashed extends Schema.TaggedClass<NetworkCrashed>()("NetworkCrashed", NetworkCrash.fields) {}
 /** What its network lets through from now on. */
 export class NetworkChanged extends Schema.TaggedClass<NetworkChanged>()("NetworkChanged", { policy: NetworkPolicy }) {}
 /** Idling neither pauses nor stops it until then; in place of a lease that it had. */
@@ -140,6 +143,7 @@ export const EventData = Schema.Union(
   WakeUpsSuspended,
   FlowsRefused,
   FlowsEnded,
+  NetworkCrashed,
   NetworkChanged,
   KeepaliveGiven,
   KeepaliveEnded,

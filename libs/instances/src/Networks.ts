@@ -2,6 +2,7 @@
  * The networks of guests that run: what they refuse, and let through, is written down, and their policy can be changed.
  */
 import {
+  ByDaemon,
   ByGuest,
   compilePolicy,
   decideFlow,
@@ -11,10 +12,12 @@ import {
   FlowsEnded,
   FlowsRefused,
   hostName,
+  isGuestLoopback,
   type InstanceId,
   type InstanceSpec,
   NetworkAnswer,
   NetworkChanged,
+  NetworkCrashed,
   type NetworkPolicy,
   networkPolicyText,
   type NetworkReport,
@@ -47,7 +50,12 @@ export const recordFlows = (records: Records, id: InstanceId, { network }: Vm) =
     ? Effect.void
     : Effect.acquireRelease(
         NetworkControl.reports(network.controlSocket).pipe(
-          Stream.runForEach((report) => records.update(id, new ByGuest(), eventsOf(report))),
+          Stream.runForEach((report) =>
+            Effect.zipRight(
+              recordCrash(records, id, report),
+              records.update(id, new ByGuest(), eventsOf(report)).pipe(Effect.when(() => eventsOf(report).length > 0))
+            )
+          ),
           Effect.catchAll((error) => Effect.logWarning(`what the network of ${id} tells is lost: ${error.message}`)),
           Effect.interruptible,
           Effect.forkDaemon
@@ -62,6 +70,17 @@ export const recordFlows = (records: Records, id: InstanceId, { network }: Vm) =
             Effect.zipRight(Fiber.interrupt(reader))
           )
       ).pipe(Effect.zipRight(measure(network.controlSocket)))
+
+/** Nobody has asked for it, so it is the daemon that tells. */
+const recordCrash = (records: Records, id: InstanceId, { crash }: NetworkReport) =>
+  crash === undefined
+    ? Effect.void
+    : Effect.zipRight(
+        Effect.logWarning(
+          `the network of ${id} crashed ${crash.count} times (${crash.why})${crash.down === true ? " and stays down" : ""}`
+        ),
+        records.update(id, new ByDaemon({ because: "aegis-net ended" }), [new NetworkCrashed(crash)])
+      )
 
 const eventsOf = ({ ended, endedMore, more, refused }: NetworkReport) => [
   ...(refused.length === 0 ? [] : [new FlowsRefused({ flows: refused, more })]),
@@ -99,6 +118,13 @@ export const checkPolicy = (policy: NetworkPolicy, { host, port }: NetworkTarget
       address,
       ...decideFlow(compiled, { address, port, names, own: isOwnAddress(address) })
     })
+    if (isGuestLoopback(host)) {
+      return new NetworkAnswer({
+        verdict: "refuse",
+        why: `the guest's own loopback, whatever the policy says; its host's is ${hostName}`,
+        addresses: []
+      })
+    }
     if (isIP(host) !== 0) {
       const { verdict, why } = judge(host, [])
       return new NetworkAnswer({ verdict, why, addresses: [] })

@@ -103,6 +103,8 @@ const step = (event: JournalEvent, steps: ReadonlyArray<JournalEvent>): string |
       FlowsRefused: () =>
         event === steps.findLast(({ data: { _tag } }) => _tag === "FlowsRefused") ? refusals(steps) : undefined,
       FlowsEnded: () => undefined,
+      NetworkCrashed: ({ count, down, why }) =>
+        `Its network crashed${count === 1 ? "" : ` ${count} times`} (${oneLine(why)}) and ${down === true ? "stays down until it is started again" : "was started anew"}.`,
       NetworkChanged: ({ policy }) => `${by(cause)} changed its network: ${oneLine(networkPolicyText(policy))}.`,
       KeepaliveGiven: ({ keepalive: { reason, until } }) =>
         `${by(cause)} keeps it from idling until ${clock(until)}${reason === undefined ? "" : `: ${oneLine(reason)}`}.`,

@@ -21,6 +21,7 @@ import {
   InstanceResumed,
   Keepalive,
   KeepaliveEnded,
+  NetworkCrashed,
   KeepaliveGiven,
   NotStarted,
   PortBinding,
@@ -161,6 +162,15 @@ describe("why", () => {
     )
     assert.deepStrictEqual(why([]), [])
     assert.include(after([daemon, new UnreadableEvent({ text: "{}" })]).join(), "cannot read")
+  })
+
+  it("tells of crashes of its network, and of the one that was the last", () => {
+    const said = after(
+      [daemon, new NetworkCrashed({ count: 1, why: "killed by SIGKILL" })],
+      [daemon, new NetworkCrashed({ count: 7, why: "exit 2: panic:\u001b x", down: true })]
+    ).join("\n")
+    assert.include(said, "Its network crashed (killed by SIGKILL) and was started anew.")
+    assert.include(said, "Its network crashed 7 times (exit 2: panic:  x) and stays down until it is started again.")
   })
 
   it("U-057 tells until when and why it is kept from idling", () => {

@@ -14,6 +14,9 @@ import * as Stream from "effect/Stream"
 /** The socket is gone, or what came from it cannot be read, or a policy was not taken. */
 export class NetworkControlFailed extends Data.TaggedError("NetworkControlFailed")<{ readonly message: string }> {}
 
+/** The connection ended too early: the network has crashed, and another is about to answer. */
+class NetworkLost extends Data.TaggedError("NetworkLost") {}
+
 const Heard = Schema.parseJson(
   Schema.Union(
     Schema.Struct({ report: NetworkReport }),
@@ -24,7 +27,7 @@ const Heard = Schema.parseJson(
   )
 )
 
-/** Says one line, and gives all that is answered until the other side closes. */
+/** Says one line, and gives all that is answered until the other side closes. Where nobody listens any more, the network has ended. */
 const converse = (socketPath: string, line: object) =>
   Stream.unwrapScoped(
     Effect.gen(function* () {
@@ -35,7 +38,7 @@ const converse = (socketPath: string, line: object) =>
       yield* Effect.sync(() => socket.write(`${JSON.stringify(line)}\n`))
       return NodeStream.fromReadable(
         () => socket,
-        (cause) => new NetworkControlFailed({ message: String(cause) })
+        () => new NetworkLost()
       ).pipe(
         Stream.decodeText(),
         Stream.splitLines,
@@ -46,10 +49,16 @@ const converse = (socketPath: string, line: object) =>
     })
   )
 
-/** What the network tells, from what nobody has been told yet on, until it ends. The newest reader takes an older one's place. */
+/**
+ * What the network tells, from what nobody has been told yet on, until it ends; of one that crashes, the next one goes on. The newest reader
+ * takes an older one's place.
+ */
 export const reports = (controlSocket: string): Stream.Stream<NetworkReport, NetworkControlFailed> =>
-  Stream.filterMap(converse(controlSocket, { follow: true }), (heard) =>
-    "report" in heard ? Option.some(heard.report) : Option.none()
+  converse(controlSocket, { follow: true }).pipe(
+    Stream.concat(Stream.fail(new NetworkLost())),
+    Stream.takeUntil((heard) => "ended" in heard),
+    Stream.filterMap((heard) => ("report" in heard ? Option.some(heard.report) : Option.none())),
+    Stream.catchTag("NetworkLost", () => reports(controlSocket))
   )
 
 /** Asks one thing, and takes the answer that `pick` finds in what is heard. */
@@ -60,16 +69,16 @@ const ask = <A>(
   within: Duration.DurationInput
 ): Effect.Effect<A, NetworkControlFailed> =>
   Stream.runHead(converse(controlSocket, line)).pipe(
-    Effect.flatMap(
-      Option.match({
-        onNone: () => new NetworkControlFailed({ message: "it closed the connection" }),
-        onSome: (heard) => {
-          const found = pick(heard)
-          if (found !== undefined) return Effect.succeed(found)
-          return new NetworkControlFailed({ message: "error" in heard ? heard.error : "an answer to something else" })
-        }
-      })
-    ),
+    Effect.flatMap((heard): Effect.Effect<A, NetworkControlFailed | NetworkLost> => {
+      if (Option.isNone(heard)) return new NetworkLost()
+      const found = pick(heard.value)
+      if (found !== undefined) return Effect.succeed(found)
+      const message = "error" in heard.value ? heard.value.error : "an answer to something else"
+      return new NetworkControlFailed({ message })
+    }),
+    // All that is asked may be asked twice.
+    Effect.retry({ times: 2, while: ({ _tag }) => _tag === "NetworkLost" }),
+    Effect.catchTag("NetworkLost", () => new NetworkControlFailed({ message: "it closes the connection" })),
     Effect.timeoutFail({
       duration: within,
       onTimeout: () => new NetworkControlFailed({ message: "it does not answer" })

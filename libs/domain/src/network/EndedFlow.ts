@@ -2,6 +2,7 @@
  * What a guest's network let through, told when it is over.
  */
 import * as Schema from "effect/Schema"
+import { NetworkCrash } from "./NetworkCrash.ts"
 import { maxNamedFlows, RefusedFlow } from "./RefusedFlow.ts"
 
 /**
@@ -37,6 +38,8 @@ export const NetworkReport = Schema.Struct({
   refused: Schema.Array(RefusedFlow).pipe(Schema.maxItems(maxNamedFlows)),
   more: Schema.Int,
   ended: Schema.optionalWith(Schema.Array(EndedFlow).pipe(Schema.maxItems(maxNamedFlows)), { default: () => [] }),
-  endedMore: Schema.optional(UnnamedFlows)
+  endedMore: Schema.optional(UnnamedFlows),
+  /** Networks before this one have crashed. */
+  crash: Schema.optional(NetworkCrash)
 })
 export type NetworkReport = typeof NetworkReport.Type

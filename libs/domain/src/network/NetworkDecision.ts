@@ -109,6 +109,12 @@ export const matchesName = (pattern: string, name: string): boolean => {
     : plain === pattern
 }
 
+const loopback = ["127.0.0.0/8", "::1", "::ffff:127.0.0.0/104"].flatMap((text) => Option.toArray(readIpRange(text)))
+
+/** Whether an address is the guest itself to a guest: its kernel sends nothing there, whatever the policy says. */
+export const isGuestLoopback = (address: string): boolean =>
+  Option.exists(readIpAddress(address), (read) => loopback.some((range) => isInRange(range, read)))
+
 const effectiveOf = (text: string) => Option.getOrUndefined(Option.map(readIpAddress(text), effectiveAddress))
 
 /** What becomes of flows: reads the policy's ranges once, for as many flows as there are. */

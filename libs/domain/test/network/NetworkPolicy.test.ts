@@ -10,6 +10,7 @@ import {
   decideFlow,
   decideHostPort,
   decideName,
+  isGuestLoopback,
   NetworkVerdict
 } from "../../src/network/NetworkDecision.ts"
 import { isUnreachable, NetworkPolicy, NetworkProfile, NetworkRuleText } from "../../src/network/NetworkPolicy.ts"
@@ -122,6 +123,20 @@ describe("NetworkPolicy", () => {
 
   it.each(table.hostPorts)("$policy: the host's port $port is $verdict", ({ policy: of, port, verdict }) => {
     assert.strictEqual(decideHostPort(policy(of), port).verdict, verdict)
+  })
+
+  it("what a guest's kernel keeps to itself is known in every notation", () => {
+    const own = ["127.0.0.1", "127.255.255.255", "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::ffff:7f01:203"]
+    assert.deepStrictEqual(
+      own.map(isGuestLoopback),
+      own.map(() => true)
+    )
+    // NAT64 is an address of somebody else to a guest.
+    const others = ["126.255.255.255", "128.0.0.1", "::2", "::", "::ffff:128.0.0.1", "64:ff9b::7f00:1", "localhost"]
+    assert.deepStrictEqual(
+      others.map(isGuestLoopback),
+      others.map(() => false)
+    )
   })
 
   it("the profile public lets no private IPv4 address pass, however it is dressed", () => {
