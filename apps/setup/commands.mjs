@@ -11,7 +11,7 @@ import { packClient } from "./client.mjs"
 import { buildProduct } from "./product.mjs"
 import { elapsed, makeProgress } from "./progress.mjs"
 import { runTests } from "./tests.mjs"
-import { ensureMcpSuites, ensureSchemathesis } from "./testtools.mjs"
+import { ensureFsx, ensureMcpSuites, ensureSchemathesis } from "./testtools.mjs"
 
 const USAGE = `Usage: node apps/setup/main.mjs <command>
 
@@ -75,6 +75,7 @@ const dispatch = async ([command, ...args]) => {
       await progress.step("suites of others, for the tests", async () => {
         await ensureSchemathesis(root, makeCache(cacheRoot))
         await ensureMcpSuites(root, makeCache(cacheRoot))
+        await ensureFsx(makeCache(cacheRoot))
       })
       return runTests(root, args)
     case "bench":

@@ -5,6 +5,9 @@ import { output, run } from "./children.mjs"
 
 /** @typedef {import("./cache.mjs").Cache} Cache */
 
+/** Its pseudorandom sequences are those of one version: the same seed is the same test. */
+const FSX = "0.3.2"
+
 /**
  * Python with schemathesis, in the versions of `schemathesis.txt`; gives its interpreter: `PYTHON -m schemathesis.cli`.
  *
@@ -53,4 +56,27 @@ export const ensureMcpSuites = async (root, cache) => {
     conformance: path.join(modules, "@modelcontextprotocol/conformance/dist/index.js"),
     inspector: path.join(modules, "@modelcontextprotocol/inspector-cli/build/index.js")
   }
+}
+
+/**
+ * fsx, the file system exerciser of that crate, as a static program that runs in any guest; gives its path.
+ *
+ * @param {Cache} cache
+ */
+export const ensureFsx = async (cache) => {
+  const compiler = await output("rustc", ["-vV"])
+  const [, host = ""] = /^host: (\S+)$/m.exec(compiler) ?? []
+  const { directory } = await cache.entry("fsx", { version: FSX, compiler }, async (made) => {
+    const install = path.join(made, "install")
+    // The target is named so that the flags are its own: the compiler loads macros as shared libraries, which no static one is.
+    const words = ["install", "--quiet", "--locked", "--version", `=${FSX}`, "--target", host, "--root", install, "fsx"]
+    await run("cargo", words, {
+      env: { RUSTFLAGS: "-C target-feature=+crt-static", CARGO_TARGET_DIR: path.join(made, "target") },
+      remedy: "it needs the network once",
+      timeoutMs: 10 * 60_000
+    })
+    fs.copyFileSync(path.join(install, "bin/fsx"), path.join(made, "fsx"))
+    for (const name of ["install", "target"]) fs.rmSync(path.join(made, name), { recursive: true })
+  })
+  return path.join(directory, "fsx")
 }

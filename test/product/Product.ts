@@ -93,7 +93,8 @@ const sharedHome = path.join(buildCache, "test-home")
 /** What a daemon has found out about the machine, kept until it boots again. */
 const verdicts = ["backend.json", "tsc.json"]
 
-const baseRootfs = async (): Promise<string> => {
+/** A folder with the base root file system. */
+export const baseRootfs = async (): Promise<string> => {
   const directory = path.join(sharedHome, "base-rootfs")
   if (!existsSync(path.join(directory, "rootfs.json"))) {
     const made = await start(path.join(dist, "aegisd"), ["rootfs", "ensure"], { env: { AEGIS_HOME: sharedHome } }).ended
