@@ -101,6 +101,17 @@ describe("libkrun in the testbed", () => {
     assert.include(section("confined"), "argv clean")
   })
 
+  it("T-249 a scan from inside finds nothing of its host, and what was allowed once it is", () => {
+    assert.strictEqual(section("scan"), "rc 0\nseen: \nallowed: 192.168.127.254 8123\nseen: 127.0.0.1")
+  })
+
+  it("T-242 a crash of its network's process is followed by another with the guest's link, and told", () => {
+    assert.match(
+      section("network"),
+      /^before: hello\nafter: hello\nrc 0\n.*network crashed: killed by SIGKILL; started anew/
+    )
+  })
+
   it("S-041 down ends the daemon and leaves no process", () => {
     assert.match(section("down"), /aegisd stopping \(pid \d+\)\naegisd stopped\nprocesses: 0/)
   })
@@ -149,6 +160,31 @@ sleep 1
 cat /tmp/out | grep -v '^up$'
 left
 cat /tmp/confined
+echo "== scan"
+# The machine has loopback only: addresses of other kinds on it are as good as a network.
+for address in 10.1.2.3/32 192.168.1.5/32 169.254.169.254/32 100.64.0.5/32 203.0.113.9/32 fd00::5/128; do ip addr add $address dev lo; done
+node -e '
+  const seen = (socket) => require("node:fs").appendFileSync("/tmp/seen", socket.localAddress.replace("::ffff:", "") + "\n")
+  require("node:net").createServer((socket) => { seen(socket); socket.on("error", () => 0); socket.end("hello\n") }).listen(8123, "::")' &
+server=$!
+: > /tmp/seen
+until echo | busybox nc -w 1 127.0.0.1 8123 > /dev/null 2>&1; do sleep 0.2; done
+: > /tmp/seen
+scan='for host in 192.168.127.254 192.168.127.1 10.1.2.3 192.168.1.5 169.254.169.254 100.64.0.5 203.0.113.9 fd00::5 fd7f:ae61:5::fe; do
+  for port in 22 80 111 2375 8099 8123; do [ "$(nc -w 5 $host $port < /dev/null 2> /dev/null)" = hello ] && printf "%s %s " $host $port; done; done; true'
+aegis run -- sh -c "$scan"; echo "rc $?"
+echo "seen: $(xargs < /tmp/seen)"
+echo "allowed: $(aegis run --allow-host 8123 -- sh -c 'for port in 22 8123; do [ "$(nc -w 5 192.168.127.254 $port < /dev/null 2> /dev/null)" = hello ] && echo 192.168.127.254 $port; done')"
+echo "seen: $(xargs < /tmp/seen)"
+echo "== network"
+aegis instance start --name net --allow-host 8123 -- sleep 1000 > /dev/null
+until [ "$(aegis exec net -- true; echo $?)" = 0 ]; do sleep 1; done
+hello() { aegis exec net -- sh -c 'for i in 1 2 3 4 5; do said=$(nc -w 5 192.168.127.254 8123 < /dev/null); [ -n "$said" ] && break; done; echo $said'; }
+echo "before: $(hello)"
+kill -9 $(pgrep -f '[a]egis-net --network')
+echo "after: $(hello)"; echo "rc $?"
+for i in 1 2 3 4 5 6 7 8 9 10; do aegis events net | grep "network crashed" && break; sleep 1; done
+aegis instance stop net > /dev/null; kill $server
 echo "== down"
 aegis down
 sleep 1
