@@ -111,6 +111,25 @@ aegis instance delete box
 wait $follower; echo "rc $?"
 cmp -n $(stat -c %s /tmp/out) /tmp/followed /tmp/out && echo "the same"
 aegis logs box 2>&1; echo "rc $?"
+echo "== scan"
+# The machine has loopback only: addresses of other kinds on it are as good as a network.
+for address in 10.1.2.3/32 192.168.1.5/32 169.254.169.254/32 100.64.0.5/32 203.0.113.9/32 fd00::5/128; do ip addr add $address dev lo; done
+node -e '
+  const seen = (socket) => require("node:fs").appendFileSync("/tmp/seen", socket.localAddress.replace("::ffff:", "") + "\n")
+  require("node:net").createServer((socket) => { seen(socket); socket.on("error", () => 0); socket.end("hello\n") }).listen(8123, "::")' &
+server=$!
+until [ "$(curl -s --http0.9 http://127.0.0.1:8123/)" = hello ]; do sleep 0.2; done
+: > /tmp/seen
+aegis instance start --name net --allow-host 8123 -- sleep 1000 > /dev/null
+aegis run -- python3 -c "$(cat $D/scan.py)"; echo "rc $?"
+echo "seen: $(xargs < /tmp/seen)"
+echo "== network"
+hello() { aegis exec net -- python3 -c "$(cat $D/scan.py)" 192.168.127.254; }
+echo "before: $(hello)"
+kill -9 $(pgrep -f '[a]egis-net --network')
+echo "after: $(hello)"
+for i in 1 2 3 4 5 6 7 8 9 10; do aegis events net | grep "network crashed" && break; sleep 1; done
+aegis instance delete net > /dev/null; kill $server
 echo "== down"
 aegis down
 sleep 1
@@ -130,4 +149,23 @@ try:
     while data := os.read(fd, 4096): os.write(1, data)
 except OSError: pass
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`
+
+/** Prints each of its arguments, or of the addresses of a host, and each port at which a server of ours answers. */
+export const scan = `
+import socket, sys, threading
+hosts = sys.argv[1:] or "192.168.127.254 192.168.127.1 10.1.2.3 192.168.1.5 169.254.169.254 100.64.0.5 203.0.113.9 fd00::5 fd7f:ae61:5::fe 127.0.0.1".split()
+def ask(host, port):
+    for _ in range(5):
+        try:
+            with socket.create_connection((host, port), 5) as one:
+                one.settimeout(5)
+                if one.recv(9) == b"hello\\n":
+                    print(host, port)
+                return
+        except OSError:
+            if len(hosts) > 1: return
+all = [threading.Thread(target=ask, args=(host, port)) for host in hosts for port in (22, 80, 111, 2375, 8099, 8123)]
+for one in all: one.start()
+for one in all: one.join()
 `

@@ -9,7 +9,7 @@ import { busyboxDisk } from "../product/busyboxDisk.ts"
 import { fsxCommand, fsxWorkspace } from "../product/Fsx.ts"
 import { baseRootfs, dist } from "../product/Product.ts"
 import { attacks, attempts, escapes } from "../product/WorkspaceAttacks.ts"
-import { libkrunJob, terminal } from "./LibkrunJob.ts"
+import { libkrunJob, scan, terminal } from "./LibkrunJob.ts"
 import * as Effect from "effect/Effect"
 
 /**
@@ -35,6 +35,7 @@ describe("libkrun in the testbed", () => {
     await fsxWorkspace(path.join(scratch, "fsx"))
     writeFileSync(path.join(scratch, "attacks.py"), attacks)
     writeFileSync(path.join(scratch, "terminal.py"), terminal)
+    writeFileSync(path.join(scratch, "scan.py"), scan)
     writeFileSync(path.join(scratch, "escapes.py"), escapes("/opt/test/outer"))
     rootfs = await baseRootfs()
     const result = await attempt(2)
@@ -178,6 +179,17 @@ describe("libkrun in the testbed", () => {
     assert.match(rest, /^Command: {5}python3 -m http\.server 80\n/m, section("web"))
     assert.match(rest, /^Ports: {7}80\nEndpoints:\n {2}:80 → :\d+ \(http\)$/m)
     assert.include(rest, `\nInstance web stopped\nInstance restarted: ${id}\nDirectory listing for /<\n`)
+  })
+
+  it("T-249 a scan from inside finds nothing of its host", () => {
+    assert.strictEqual(section("scan"), "rc 0\nseen: ")
+  })
+
+  it("T-242 T-249 what was allowed is found, and a crash of its network's process is followed by another with the guest's link, and told", () => {
+    assert.match(
+      section("network"),
+      /^before: 192\.168\.127\.254 8123\nafter: 192\.168\.127\.254 8123\n.*network crashed: killed by SIGKILL; started anew/
+    )
   })
 
   it("S-041 down ends the daemon and leaves no process", () => {
