@@ -98,7 +98,7 @@ const channel = (way: "u" | "d") =>
     }).pipe(Effect.provide(Aegis.layerAt(aegis.home)), Effect.orDie)
   )
 const digest = createHash("md5")
-for (let i = 0; i < mebibytes * 16; i++) digest.update(Buffer.alloc(65_536))
+for (let i = 0; i < 1024 * 16; i++) digest.update(Buffer.alloc(65_536))
 const expected = digest.digest("hex")
 /** What a shell's line prints. */
 const shell = (line: string) =>
@@ -110,7 +110,12 @@ const shell = (line: string) =>
     child.once("close", () => resolve(said))
   })
 const zeros = `head -c ${mebibytes}M /dev/zero`
-const back = await shell(`${zeros} | "${cli}" exec -i web -- cat | md5sum`)
+const back = await shell(`head -c 1G /dev/zero | "${cli}" exec -i web -- cat | md5sum`)
+report(
+  "1 GiB through aegis exec -i H -- cat, there and back",
+  `checksum ${back.startsWith(expected) ? "equal" : "DIFFERENT"}`,
+  "checksum equal"
+)
 const rate = (took: number) => `${((mebibytes * 1.048576) / (took / 1000)).toFixed(0)} MB/s`
 for (const [what, way, line] of [
   ["in", "u", `${zeros} | "${cli}" exec -i web -- sh -c 'cat > /dev/null'`],
@@ -123,8 +128,8 @@ for (const [what, way, line] of [
   )
   report(
     `${mebibytes} MiB ${what} through exec, against the raw tunnel, QEMU emulating, medians of 3 pairs`,
-    `there and back the checksum is ${back.startsWith(expected) ? "equal" : "DIFFERENT"}; ${rate(a)} : ${rate(b)} = ${(1 / ratio).toFixed(2)} ×`,
-    "checksum equal, at least 0.5 ×"
+    `${rate(a)} : ${rate(b)} = ${(1 / ratio).toFixed(2)} ×`,
+    "at least 0.5 ×"
   )
 }
 await aegis.remove()

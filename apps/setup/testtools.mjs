@@ -80,3 +80,32 @@ export const ensureFsx = async (cache) => {
   })
   return path.join(directory, "fsx")
 }
+
+/**
+ * Debian with git and fio, as an archive for a guest's root and unpacked for this machine, so that both sides of a comparison have the
+ * same programs; gives its folder, with `root.tar` and `root`.
+ *
+ * @param {Cache} cache
+ */
+export const ensureFileTools = async (cache) => {
+  const inputs = { suite: "bookworm", packages: "git,fio", arch: process.arch, version: "1" }
+  const { directory } = await cache.entry("file-tools", inputs, async (made) => {
+    const [archive, root] = [path.join(made, "root.tar"), path.join(made, "root")]
+    const options = [
+      "--variant=essential",
+      "--format=tar",
+      `--include=${inputs.packages}`,
+      '--aptopt=Apt::Install-Recommends "false"'
+    ]
+    const hook = '--customize-hook=mkdir -p "$1/workspace"'
+    const lean = ["doc", "man", "locale"].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`)
+    await run("mmdebstrap", ["--quiet", ...options, ...lean, hook, inputs.suite, archive], {
+      env: { LC_ALL: "C" },
+      remedy: "it needs Debian's mirror once",
+      timeoutMs: 10 * 60_000
+    })
+    fs.mkdirSync(root)
+    await run("tar", ["-C", root, "--no-same-owner", "--exclude=./dev/*", "-xf", archive])
+  })
+  return directory
+}
