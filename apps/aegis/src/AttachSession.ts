@@ -78,18 +78,29 @@ export const attachSession = ({
       Effect.map(({ ended = end }) => (end = ended)),
       Effect.catchTag("NotFound", () => Effect.void)
     )
-    const live = Stream.interruptWhen(read({ tail, follow: true }), over)
+    const more = (follow: boolean) =>
+      Stream.suspend(() => read({ ...(last === undefined ? {} : { after: last }), follow }))
+    const said = <E>(entries: Stream.Stream<LogEntry, E>) =>
+      Stream.map(Stream.chunks(entries), (entries) => ({ _tag: "Said", entries }) as const)
+    // Read before the command gets any input: what that brings about is behind a number that is known.
+    const before = yield* Stream.runCollect(read({ tail: Math.max(tail, 1) }))
+    const numberIn = (entries: Chunk.Chunk<LogEntry>) =>
+      Chunk.last(entries).pipe(Option.match({ onNone: () => last, onSome: numberOf }))
+    last = numberIn(before)
+    const live = Stream.interruptWhen(more(true), over)
     // What the interruption has taken is read again: the log is written to its end before the end is told.
-    const rest = Stream.suspend(() => read(last === undefined ? { tail } : { after: last }))
-    const said = Stream.map(Stream.chunks(Stream.concat(live, rest)), (entries) => ({ _tag: "Said", entries }) as const)
+    const coming = said(Stream.concat(live, more(false)))
     const show = logText({ color: { stdout: false, stderr: false }, timestamps: false })
     yield* followGuest<AttachEvent, AttachError>({
-      events: Stream.concat(Stream.make({ _tag: "Joined" } as const), said),
+      events: said(Stream.fromChunk(tail === 0 ? Chunk.empty() : before)).pipe(
+        Stream.concat(Stream.make({ _tag: "Joined" } as const)),
+        Stream.concat(coming)
+      ),
       onEvent: (event, feed) => {
         if (event._tag === "Joined") {
           return interactive ? feed((bytes, end) => aegis.writeStdin(id, bytes, end)) : Effect.void
         }
-        last = Chunk.last(event.entries).pipe(Option.match({ onNone: () => last, onSome: numberOf }))
+        last = numberIn(event.entries)
         return Effect.forEach(show(event.entries), ({ bytes, stream }) => stdio.write(stream, bytes), { discard: true })
       }
     })

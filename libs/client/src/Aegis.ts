@@ -1,5 +1,5 @@
 /**
- * The typed client: the daemon as an Effect service. Its connections are closed with the layer's scope.
+ * The typed client: the daemon as an Effect service. One connection at a time, closed with the layer's scope.
  */
 import type {
   AlreadyExposed,
@@ -203,7 +203,7 @@ export interface ClientOptions {
   readonly program?: string | undefined
 }
 
-/** The service over whatever gives connections: a daemon's socket, or the runtime in this process. */
+/** The service over whatever gives a connection: a daemon's socket, or the runtime in this process. */
 export const aegisOver = (parts: Parts): Aegis["Type"] => {
   const daemon = calls(parts.daemon)
   const run = calls(parts.run)

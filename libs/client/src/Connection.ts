@@ -1,5 +1,5 @@
 /**
- * A connection to the daemon: made by the first call, kept for the next ones, and made anew by the first call after it broke. A call
+ * The connection to the daemon: made by the first call, kept for the next ones, and made anew by the first call after it broke. A call
  * that was under way then fails and is never repeated: it may have had its effect.
  */
 import { programHeaders, rpcPath } from "@aegis/contract"
@@ -23,11 +23,6 @@ import WebSocket from "ws"
 
 export type Client<Calls extends Rpc.Any> = RpcClient.RpcClient<Calls, RpcClientError>
 
-interface Connection<Calls extends Rpc.Any> {
-  readonly rpc: Client<Calls>
-  readonly isBroken: () => boolean
-}
-
 export interface ConnectorOptions {
   /** The daemon's. */
   readonly socket: string
@@ -35,61 +30,106 @@ export interface ConnectorOptions {
   readonly program: Option.Option<ProgramName>
 }
 
-/** Gives the connection for the calls of a group, which is loaded with the first of them. What it makes is closed with the scope. */
-export const connector = <Calls extends Rpc.Any>(
-  load: () => Promise<RpcGroup.RpcGroup<Calls>>,
-  options: ConnectorOptions
-): Effect.Effect<Effect.Effect<Client<Calls>>, never, Scope.Scope> =>
+type Protocol = Context.Tag.Service<RpcClient.Protocol>
+type Respond = Parameters<Protocol["run"]>[0]
+
+interface Part {
+  respond: Respond
+}
+
+interface Connection {
+  /** A protocol for the client of one part of the calls. */
+  readonly part: Effect.Effect<Protocol>
+  readonly isBroken: () => boolean
+  readonly scope: Scope.Scope
+}
+
+/**
+ * Gives the client of a group of calls over the connection to the daemon, which all groups share. The group is loaded with the first of its
+ * calls. What is made is closed with the scope.
+ */
+export const connector = (options: ConnectorOptions) =>
   Effect.gen(function* () {
     const outer = yield* Effect.scope
     const alone = yield* Effect.makeSemaphore(1)
-    let current: Connection<Calls> | undefined
+    let current: Connection | undefined
     const connected = Effect.suspend(() =>
       current === undefined || current.isBroken()
-        ? Effect.tap(connect(load, options, outer), (connection) => Effect.sync(() => (current = connection)))
+        ? Effect.tap(connect(options, outer), (connection) => Effect.sync(() => (current = connection)))
         : Effect.succeed(current)
     )
-    return Effect.map(alone.withPermits(1)(Effect.uninterruptible(connected)), ({ rpc }) => rpc)
+    return <Calls extends Rpc.Any>(load: () => Promise<RpcGroup.RpcGroup<Calls>>): Effect.Effect<Client<Calls>> => {
+      let made: { readonly over: Connection; readonly client: Client<Calls> } | undefined
+      const client = Effect.gen(function* () {
+        const over = yield* connected
+        if (made?.over === over) return made.client
+        const group = yield* Effect.promise(load)
+        const client = yield* RpcClient.make(group).pipe(
+          Effect.provideServiceEffect(RpcClient.Protocol, over.part),
+          Scope.extend(over.scope)
+        )
+        made = { over, client }
+        return client
+      })
+      return alone.withPermits(1)(Effect.uninterruptible(client))
+    }
   })
 
 /** Does not wait for the daemon: that it is not there is what the first call fails with. */
-const connect = <Calls extends Rpc.Any>(
-  load: () => Promise<RpcGroup.RpcGroup<Calls>>,
-  { program, socket }: ConnectorOptions,
-  outer: Scope.Scope
-): Effect.Effect<Connection<Calls>> =>
+const connect = ({ program, socket }: ConnectorOptions, outer: Scope.Scope): Effect.Effect<Connection> =>
   Effect.gen(function* () {
     const scope = yield* Scope.fork(outer, ExecutionStrategy.sequential)
     const ended = yield* Deferred.make<void>()
     let broken = false
     const { run, send, ...protocol } = yield* socketProtocol(socket).pipe(Scope.extend(scope))
     const usual = Object.entries(Option.match(program, { onNone: () => Headers.empty, onSome: programHeaders }))
-    const watched = RpcClient.Protocol.of({
-      ...protocol,
-      // The last of a name counts: what the call itself says stands behind.
-      send: (message, transferables) =>
-        send(
-          message._tag === "Request" ? { ...message, headers: [...usual, ...message.headers] } : message,
-          transferables
-        ),
-      run: (respond) =>
-        run((response) => {
-          if (response._tag !== "ClientProtocolError") return respond(response)
+    const parts = new Set<Part>()
+    /** Whose the calls under way are; the library gives no number twice in a process. */
+    const callers = new Map<string, Part>()
+    const toAll = (response: Parameters<Respond>[0]) =>
+      Effect.forEach(parts, ({ respond }) => respond(response), { discard: true })
+    const dispatch: Respond = (response) => {
+      switch (response._tag) {
+        case "ClientProtocolError":
           // Set first, so that whoever is told of it and calls again gets a new one; closed only when all calls know.
           broken = true
-          return Effect.zipRight(respond(response), Deferred.succeed(ended, undefined))
-        })
+          return Effect.zipRight(toAll(response), Deferred.succeed(ended, undefined))
+        case "Chunk":
+        case "Exit": {
+          const caller = callers.get(response.requestId)
+          if (response._tag === "Exit") callers.delete(response.requestId)
+          return caller === undefined ? Effect.void : caller.respond(response)
+        }
+        default:
+          return toAll(response)
+      }
+    }
+    const part = Effect.sync(() => {
+      // Its client begins to listen a moment after it was made.
+      const early: Array<Parameters<Respond>[0]> = []
+      const own: Part = { respond: (response) => Effect.sync(() => void early.push(response)) }
+      parts.add(own)
+      return RpcClient.Protocol.of({
+        ...protocol,
+        // The last of a name counts: what the call itself says stands behind.
+        send: (message, transferables) => {
+          if (message._tag !== "Request") return send(message, transferables)
+          callers.set(message.id, own)
+          return send({ ...message, headers: [...usual, ...message.headers] }, transferables)
+        },
+        run: (respond) => {
+          own.respond = respond
+          return Effect.zipRight(Effect.forEach(early, respond), Effect.never)
+        }
+      })
     })
-    const rpc = yield* RpcClient.make(yield* Effect.promise(load)).pipe(
-      Effect.provideService(RpcClient.Protocol, watched),
-      Scope.extend(scope)
-    )
+    yield* run(dispatch).pipe(Effect.interruptible, Effect.forkIn(scope))
     yield* Deferred.await(ended).pipe(
       Effect.zipRight(Scope.close(scope, Exit.void)),
       Effect.interruptible,
       Effect.forkIn(outer)
     )
-    return { rpc, isBroken: () => broken }
+    return { part, scope, isBroken: () => broken }
   })
 
 const socketProtocol = (path: string): Effect.Effect<Context.Tag.Service<RpcClient.Protocol>, never, Scope.Scope> =>

@@ -1,5 +1,5 @@
 /**
- * The parts of the daemon's calls, each with a connection of its own: a program loads the Schemas of those that it uses.
+ * The parts of the daemon's calls: a program loads the Schemas of those that it uses.
  */
 import type { DaemonRpcs } from "@aegis/contract/daemon"
 import type { ExecRpcs } from "@aegis/contract/exec"
@@ -24,14 +24,14 @@ export interface Parts {
   readonly home: Part<typeof HomeRpcs>
 }
 
-/** All of them at a daemon's socket; none connects before its first call. */
+/** All of them at a daemon's socket; the first call connects. */
 export const partsOf = (options: ConnectorOptions) =>
-  Effect.all({
-    daemon: connector(async () => (await import("@aegis/contract/daemon")).DaemonRpcs, options),
-    run: connector(async () => (await import("@aegis/contract/run")).RunRpcs, options),
-    exec: connector(async () => (await import("@aegis/contract/exec")).ExecRpcs, options),
-    file: connector(async () => (await import("@aegis/contract/file")).FileRpcs, options),
-    instance: connector(async () => (await import("@aegis/contract/instance")).InstanceRpcs, options),
-    history: connector(async () => (await import("@aegis/contract/history")).HistoryRpcs, options),
-    home: connector(async () => (await import("@aegis/contract/home")).HomeRpcs, options)
-  })
+  Effect.map(connector(options), (part): Parts => ({
+    daemon: part(async () => (await import("@aegis/contract/daemon")).DaemonRpcs),
+    run: part(async () => (await import("@aegis/contract/run")).RunRpcs),
+    exec: part(async () => (await import("@aegis/contract/exec")).ExecRpcs),
+    file: part(async () => (await import("@aegis/contract/file")).FileRpcs),
+    instance: part(async () => (await import("@aegis/contract/instance")).InstanceRpcs),
+    history: part(async () => (await import("@aegis/contract/history")).HistoryRpcs),
+    home: part(async () => (await import("@aegis/contract/home")).HomeRpcs)
+  }))

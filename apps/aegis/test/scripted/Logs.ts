@@ -42,7 +42,9 @@ export const logs = (target: string, query: LogQuery) =>
         return yield* new InvalidArgument({ argument: "grep", reason: "it is no expression", remedy: "close it" })
       }
       const entries = stored(instance.command).filter(
-        (entry) => entry._tag === "Gap" || (query.sources ?? [entry.source]).includes(entry.source)
+        (entry) =>
+          (entry._tag === "Gap" || (query.sources ?? [entry.source]).includes(entry.source)) &&
+          (entry._tag === "Gap" ? entry.toSeq : entry.seq) > (query.after ?? -1)
       )
       const past = Stream.fromIterable(entries.slice(query.tail === undefined ? 0 : -query.tail))
       if (query.follow !== true) return Stream.rechunk(past, 512)
