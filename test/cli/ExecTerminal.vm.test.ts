@@ -113,6 +113,9 @@ describe("aegis exec -t, in a terminal", () => {
     terminal.type("clear; aegis exec -i --attach $job")
     await terminal.shows("guest>")
     terminal.type("word=kept; clear")
+    // The guest's shell asks the terminal where its cursor is: the answer is not to come between the two keys, or after them.
+    await terminal.shows(/^guest> ?$/m)
+    await new Promise((resolve) => setTimeout(resolve, 500))
     terminal.key("C-p")
     terminal.key("C-q")
     await terminal.shows("left running: aegis exec -i --attach exec-")

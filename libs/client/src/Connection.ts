@@ -61,9 +61,10 @@ export const connector = (options: ConnectorOptions) =>
     return <Calls extends Rpc.Any>(load: () => Promise<RpcGroup.RpcGroup<Calls>>): Effect.Effect<Client<Calls>> => {
       let made: { readonly over: Connection; readonly client: Client<Calls> } | undefined
       const client = Effect.gen(function* () {
+        // First: nothing may come between a connection that is whole and its client's listening to it.
+        const group = yield* Effect.promise(load)
         const over = yield* connected
         if (made?.over === over) return made.client
-        const group = yield* Effect.promise(load)
         const client = yield* RpcClient.make(group).pipe(
           Effect.provideServiceEffect(RpcClient.Protocol, over.part),
           Scope.extend(over.scope)
@@ -124,9 +125,10 @@ const connect = ({ program, socket }: ConnectorOptions, outer: Scope.Scope): Eff
       })
     })
     yield* run(dispatch).pipe(Effect.interruptible, Effect.forkIn(scope))
-    yield* Deferred.await(ended).pipe(
+    // What has begun to close is closed to its end.
+    yield* Effect.interruptible(Deferred.await(ended)).pipe(
       Effect.zipRight(Scope.close(scope, Exit.void)),
-      Effect.interruptible,
+      Effect.uninterruptible,
       Effect.forkIn(outer)
     )
     return { part, scope, isBroken: () => broken }
