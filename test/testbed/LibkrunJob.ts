@@ -10,6 +10,8 @@ mkdir -p $AEGIS_HOME
 ln -s /opt/rootfs $AEGIS_HOME/base-rootfs
 left() { echo "left: $(ls $AEGIS_HOME/data/run $AEGIS_HOME/data/workspaces 2>/dev/null | grep -vE '^$|:$' | tr '\n' ' ')"; }
 vmm() { cut -d' ' -f1 $AEGIS_HOME/data/run/*/vmm.pid; }
+# A guest may take longer here than the router waits: its 503 says when to come again.
+knock() { curl -s --retry 5 http://127.0.0.1:8099/; }
 until_said() { local n=0; until grep -q "$1" $2 2> /dev/null || [ $((n += 1)) -gt 300 ]; do sleep 0.2; done; }
 aegis up
 # The first guest of this emulated hypervisor now and then never comes up, as the testbed's README says of other flags; the ones after it do.
@@ -54,15 +56,15 @@ echo "== serving"
 aegis run --expose 80 -- python -m http.server 80 > /tmp/serving 2>&1 & run=$!
 until_said Serving /tmp/serving
 cat /tmp/serving
-curl -s http://127.0.0.1:8099/ | grep -o 'Directory listing for /<'
+knock | grep -o 'Directory listing for /<'
 kill -INT $run; wait $run; echo "rc $?"
 echo "== web"
 aegis instance start --name web --expose 80 --workspace myapp -- python3 -m http.server 80
-curl -s http://127.0.0.1:8099/ | grep -o 'Directory listing for /<'
+knock | grep -o 'Directory listing for /<'
 aegis instance info web
 aegis instance stop web
 aegis instance start --name web
-curl -s http://127.0.0.1:8099/ | grep -o 'Directory listing for /<'
+knock | grep -o 'Directory listing for /<'
 aegis instance delete web
 }
 beside > /tmp/beside 2>&1 & beside=$!
