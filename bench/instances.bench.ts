@@ -128,7 +128,7 @@ const many = async () => {
 /** A home with so many stopped records, written as the daemon writes them. */
 const withRecords = async (count: number) => {
   const aegis = await Product.make()
-  mkdirSync(path.join(aegis.home, "data"), { mode: 0o700 })
+  mkdirSync(path.join(aegis.home, "data"), { mode: 0o700, recursive: true })
   const cli = new ByCli({ command: "bench" })
   const one = Effect.gen(function* () {
     const { insert, nextId, update } = yield* InstanceRecords
