@@ -154,18 +154,17 @@ export const make = (
 
   /** A connection over a tunnel that was kept, where there is one: its guest runs then, and the port is exposed. */
   const reuse = (id: InstanceId, port: number): KeptConnection | undefined => {
-    const tunnel = idleTunnels.take(id, port)
-    if (tunnel === undefined) return undefined
-    const mine = enlist(id, { port, cut: false, stream: tunnel })
+    const kept = idleTunnels.reuse(id, port)
+    if (kept === undefined) return undefined
+    const mine = enlist(id, { port, cut: false, stream: kept.tunnel })
     usage.come(id, "connections")
     endpointUses.count(id, port, { connections: 1 })
     const end = (whole: boolean) => {
       strike(id, mine)
       usage.go(id, "connections")
-      if (whole && !mine.cut) idleTunnels.keep(id, port, tunnel)
-      else tunnel.destroy()
+      kept.end(whole)
     }
-    return { tunnel, end }
+    return { tunnel: kept.tunnel, end }
   }
 
   const enlist = (id: InstanceId, mine: Reached): Reached => {

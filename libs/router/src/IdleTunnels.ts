@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
-import type { PortConnection } from "./Destinations.ts"
+import type { KeptConnection, PortConnection } from "./Destinations.ts"
 
 /** Well below what servers wait for a connection's next request: Node and Apache 5 s, nginx 75 s. */
 const patience = Duration.seconds(3)
@@ -20,6 +20,8 @@ const most = 64
 const endings = ["data", "end", "error", "close"]
 
 interface Idle {
+  readonly id: InstanceId
+  readonly port: number
   readonly tunnel: Duplex
   readonly since: number
   readonly unfit: () => void
@@ -62,19 +64,20 @@ export const make = Effect.gen(function* () {
     const fit = !tunnel.destroyed && !tunnel.readableEnded && tunnel.readableLength === 0
     if (barred.has(id) || all.length >= most || !fit) return void tunnel.destroy()
     const unfit = () => close((other) => other === one)
-    const one: Idle = { tunnel, since: clock.unsafeCurrentTimeMillis(), unfit }
+    const one: Idle = { id, port, tunnel, since: clock.unsafeCurrentTimeMillis(), unfit }
     for (const event of endings) tunnel.on(event, unfit)
     all.push(one)
     idle.set(id, ports.set(port, all))
   }
 
   return {
-    /** The one that was used last. */
-    take: (id: InstanceId, port: number): Duplex | undefined => {
+    /** The one that was used last; it is kept again where its end says that it is whole, and else reset. */
+    reuse: (id: InstanceId, port: number): KeptConnection | undefined => {
       const one = idle.get(id)?.get(port)?.pop()
-      return one === undefined ? undefined : release(one)
+      if (one === undefined) return undefined
+      const tunnel = release(one)
+      return { tunnel, end: (whole) => (whole ? keep(id, port, tunnel) : void tunnel.destroy()) }
     },
-    keep,
     /** A tunnel to a guest that runs, until the scope closes: it is reset then, or kept where that was said. */
     connection: <E, R>(
       id: InstanceId,
@@ -93,14 +96,10 @@ export const make = Effect.gen(function* () {
         )
       }),
     /** Closes those to a port. */
-    drop: (id: InstanceId, port: number): void => {
-      const all = idle.get(id)?.get(port) ?? []
-      close((one) => all.includes(one))
-    },
+    drop: (id: InstanceId, port: number): void => close((one) => one.id === id && one.port === port),
     /** Closes those of an instance whose guest stands still, and keeps none until it has been reached anew. */
     bar: (id: InstanceId): void => {
-      const all = [...(idle.get(id)?.values() ?? [])].flat()
-      close((one) => all.includes(one))
+      close((one) => one.id === id)
       barred.add(id)
     },
     forget: (id: InstanceId): void => void barred.delete(id)

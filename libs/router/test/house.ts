@@ -38,15 +38,14 @@ export const house = (backends: ReadonlyArray<Backend>, env: Readonly<Record<str
         for (const [key, more] of Object.entries(what)) counted.set(key, (counted.get(key) ?? 0) + more)
       },
       reuse: (id, port) => {
-        const tunnel = idle.take(id, port)
-        if (tunnel === undefined) return undefined
+        const kept = idle.reuse(id, port)
+        if (kept === undefined) return undefined
         open += 1
         const end = (whole: boolean) => {
           open -= 1
-          if (whole) idle.keep(id, port, tunnel)
-          else tunnel.destroy()
+          kept.end(whole)
         }
-        return { tunnel, end }
+        return { tunnel: kept.tunnel, end }
       },
       connect: (id, port) =>
         Effect.zipRight(
