@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import { spawn } from "node:child_process"
-import { mkdirSync, readFileSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
 import { killDaemon } from "../test/product/Fleet.ts"
@@ -128,7 +128,6 @@ const many = async () => {
 /** A home with so many stopped records, written as the daemon writes them. */
 const withRecords = async (count: number) => {
   const aegis = await Product.make()
-  mkdirSync(path.join(aegis.home, "data"), { mode: 0o700, recursive: true })
   const cli = new ByCli({ command: "bench" })
   const one = Effect.gen(function* () {
     const { insert, nextId, update } = yield* InstanceRecords

@@ -83,24 +83,21 @@ export const attachSession = ({
     const said = <E>(entries: Stream.Stream<LogEntry, E>) =>
       Stream.map(Stream.chunks(entries), (entries) => ({ _tag: "Said", entries }) as const)
     // Read before the command gets any input: what that brings about is behind a number that is known.
-    const before = yield* Stream.runCollect(read({ tail: Math.max(tail, 1) }))
-    const numberIn = (entries: Chunk.Chunk<LogEntry>) =>
-      Chunk.last(entries).pipe(Option.match({ onNone: () => last, onSome: numberOf }))
-    last = numberIn(before)
+    const before =
+      tail === 0
+        ? Stream.drain(Stream.tap(read({ tail: 1 }), (entry) => Effect.sync(() => (last = numberOf(entry)))))
+        : said(read({ tail }))
     const live = Stream.interruptWhen(more(true), over)
     // What the interruption has taken is read again: the log is written to its end before the end is told.
     const coming = said(Stream.concat(live, more(false)))
     const show = logText({ color: { stdout: false, stderr: false }, timestamps: false })
     yield* followGuest<AttachEvent, AttachError>({
-      events: said(Stream.fromChunk(tail === 0 ? Chunk.empty() : before)).pipe(
-        Stream.concat(Stream.make({ _tag: "Joined" } as const)),
-        Stream.concat(coming)
-      ),
+      events: before.pipe(Stream.concat(Stream.make({ _tag: "Joined" } as const)), Stream.concat(coming)),
       onEvent: (event, feed) => {
         if (event._tag === "Joined") {
           return interactive ? feed((bytes, end) => aegis.writeStdin(id, bytes, end)) : Effect.void
         }
-        last = numberIn(event.entries)
+        last = Chunk.last(event.entries).pipe(Option.match({ onNone: () => last, onSome: numberOf }))
         return Effect.forEach(show(event.entries), ({ bytes, stream }) => stdio.write(stream, bytes), { discard: true })
       }
     })

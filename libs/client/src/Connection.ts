@@ -59,10 +59,11 @@ export const connector = (options: ConnectorOptions) =>
         : Effect.succeed(current)
     )
     return <Calls extends Rpc.Any>(load: () => Promise<RpcGroup.RpcGroup<Calls>>): Effect.Effect<Client<Calls>> => {
+      let group: RpcGroup.RpcGroup<Calls> | undefined
       let made: { readonly over: Connection; readonly client: Client<Calls> } | undefined
       const client = Effect.gen(function* () {
         // First: nothing may come between a connection that is whole and its client's listening to it.
-        const group = yield* Effect.promise(load)
+        group ??= yield* Effect.promise(load)
         const over = yield* connected
         if (made?.over === over) return made.client
         const client = yield* RpcClient.make(group).pipe(

@@ -50,12 +50,13 @@ export const recordFlows = (records: Records, id: InstanceId, { network }: Vm) =
     ? Effect.void
     : Effect.acquireRelease(
         NetworkControl.reports(network.controlSocket).pipe(
-          Stream.runForEach((report) =>
-            Effect.zipRight(
+          Stream.runForEach((report) => {
+            const events = eventsOf(report)
+            return Effect.zipRight(
               recordCrash(records, id, report),
-              records.update(id, new ByGuest(), eventsOf(report)).pipe(Effect.when(() => eventsOf(report).length > 0))
+              Effect.when(records.update(id, new ByGuest(), events), () => events.length > 0)
             )
-          ),
+          }),
           Effect.catchAll((error) => Effect.logWarning(`what the network of ${id} tells is lost: ${error.message}`)),
           Effect.interruptible,
           Effect.forkDaemon
