@@ -46,7 +46,8 @@ func freshNetwork(mtu uint32, p *policy, world world) (*network, error) {
 	return newNetwork(&handover{MTU: mtu, Policy: *p}, world, &counters{}, &ledger{})
 }
 
-func startGuest(t *testing.T, n *network) *guest {
+// connectedPackets is both ends of a connection between relay and network.
+func connectedPackets(t testing.TB) (*net.UnixConn, *net.UnixConn) {
 	t.Helper()
 	inner, theirs, err := packetPair()
 	if err != nil {
@@ -56,6 +57,12 @@ func startGuest(t *testing.T, n *network) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return inner, outer
+}
+
+func startGuest(t *testing.T, n *network) *guest {
+	t.Helper()
+	inner, outer := connectedPackets(t)
 	ended := make(chan error, 1)
 	go func() { ended <- n.run(outer) }()
 	g := newGuest(t, n.link.mtu, inner)

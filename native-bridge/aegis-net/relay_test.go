@@ -13,14 +13,7 @@ import (
 func benchLink(b *testing.B) (net.Conn, *net.UnixConn) {
 	b.Helper()
 	inner, outer := streamPair(b)
-	ours, theirs, err := packetPair()
-	if err != nil {
-		b.Fatal(err)
-	}
-	network, err := packetConn(theirs)
-	if err != nil {
-		b.Fatal(err)
-	}
+	ours, network := connectedPackets(b)
 	r := newRelay()
 	r.enter(ours)
 	go func() { _ = r.run(func() (net.Conn, error) { return outer, nil }) }()

@@ -119,14 +119,7 @@ func streamPair(t testing.TB) (net.Conn, net.Conn) {
 // unframed is the guest's end of a stream of frames, as packets. A stream that is not made of whole frames fails the test.
 func unframed(t *testing.T, stream net.Conn) *net.UnixConn {
 	t.Helper()
-	inner, theirs, err := packetPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	outer, err := packetConn(theirs)
-	if err != nil {
-		t.Fatal(err)
-	}
+	inner, outer := connectedPackets(t)
 	carry := newRelay()
 	carry.enter(outer)
 	done := make(chan error, 1)

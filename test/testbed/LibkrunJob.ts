@@ -128,6 +128,7 @@ echo "seen: $(xargs < /tmp/seen)"
 echo "== network"
 hello() { aegis exec net -- python3 -c "$(cat $D/scan.py)" 192.168.127.254; }
 echo "before: $(hello)"
+echo "seen: $(xargs < /tmp/seen)"
 kill -9 $(pgrep -f '[a]egis-net --network')
 echo "after: $(hello)"
 for i in 1 2 3 4 5 6 7 8 9 10; do aegis events net | grep "network crashed" && break; sleep 1; done

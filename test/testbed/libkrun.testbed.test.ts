@@ -189,7 +189,7 @@ describe("libkrun in the testbed", () => {
   it("T-242 T-249 what was allowed is found, and a crash of its network's process is followed by another with the guest's link, and told", () => {
     assert.match(
       section("network"),
-      /^before: 192\.168\.127\.254 8123\nafter: 192\.168\.127\.254 8123\n.*network crashed: killed by SIGKILL; started anew/
+      /^before: 192\.168\.127\.254 8123\nseen: 127\.0\.0\.1\nafter: 192\.168\.127\.254 8123\n.*network crashed: killed by SIGKILL; started anew/
     )
   })
 
