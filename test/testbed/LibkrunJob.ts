@@ -4,15 +4,19 @@
  */
 export const libkrunJob = (fsx: ReadonlyArray<string>): string => String.raw`
 cd /tmp
-export PATH=/opt/aegis:$PATH AEGIS_BACKEND=libkrun AEGIS_BOOT_TIMEOUT=60 AEGIS_UP_TIMEOUT=120
+# Whatever hangs is ended here, with 124 as its exit code, and is then one section's failure and not the whole machine's.
+mkdir /tmp/bin
+printf '#!/bin/sh\nexec timeout --foreground -k 30 150 /opt/aegis/aegis "$@"\n' > /tmp/bin/aegis
+chmod 755 /tmp/bin/aegis
+export PATH=/tmp/bin:/opt/aegis:$PATH AEGIS_BACKEND=libkrun AEGIS_BOOT_TIMEOUT=60 AEGIS_UP_TIMEOUT=120
 D=/opt/test
 mkdir -p $AEGIS_HOME
 ln -s /opt/rootfs $AEGIS_HOME/base-rootfs
 left() { echo "left: $(ls $AEGIS_HOME/data/run $AEGIS_HOME/data/workspaces 2>/dev/null | grep -vE '^$|:$' | tr '\n' ' ')"; }
 vmm() { cut -d' ' -f1 $AEGIS_HOME/data/run/*/vmm.pid; }
 # A guest may take longer here than the router waits: its 503 says when to come again.
-knock() { curl -s --retry 5 http://127.0.0.1:8099/; }
-until_said() { local n=0; until grep -q "$1" $2 2> /dev/null || [ $((n += 1)) -gt 300 ]; do sleep 0.2; done; }
+knock() { curl -s --max-time 60 --retry 5 http://127.0.0.1:8099/; }
+until_said() { local n=0; until grep -q "$1" $2 2> /dev/null || [ $((n += 1)) -gt 450 ]; do sleep 0.2; done; }
 aegis up
 # The first guest of this emulated hypervisor now and then never comes up, as the testbed's README says of other flags; the ones after it do.
 # Each failure here is printed, and three in a row fail what follows.
@@ -80,7 +84,7 @@ echo "== stdin"
 head -c 1000000 /dev/urandom > /tmp/random
 aegis exec -i box -- cat < /tmp/random | cmp - /tmp/random && echo equal
 echo "== terminal"
-python3 $D/terminal.py aegis exec -it box -- sh -c 'tty; stty size; read x; echo got $x; exit 7' > /tmp/out; echo "rc $?"
+timeout -k 5 150 python3 $D/terminal.py aegis exec -it box -- sh -c 'tty; stty size; read x; echo got $x; exit 7' > /tmp/out; echo "rc $?"
 tr -d '\r' < /tmp/out
 echo "== copied"
 mkdir -p /tmp/tree/deep /tmp/back; cp /tmp/random /tmp/tree/deep; echo text > "/tmp/tree/ä b"
@@ -120,7 +124,7 @@ node -e '
   const seen = (socket) => require("node:fs").appendFileSync("/tmp/seen", socket.localAddress.replace("::ffff:", "") + "\n")
   require("node:net").createServer((socket) => { seen(socket); socket.on("error", () => 0); socket.end("hello\n") }).listen(8123, "::")' &
 server=$!
-until [ "$(curl -s --http0.9 http://127.0.0.1:8123/)" = hello ]; do sleep 0.2; done
+until [ "$(curl -s --max-time 5 --http0.9 http://127.0.0.1:8123/)" = hello ]; do sleep 0.2; done
 : > /tmp/seen
 aegis instance start --name net --allow-host 8123 -- sleep 1000 > /dev/null
 aegis run -- python3 -c "$(cat $D/scan.py)"; echo "rc $?"
@@ -138,7 +142,7 @@ aegis down
 sleep 1
 echo "processes: $(pgrep -c -f 'opt/aegis/aegis')"
 echo "== conformance"
-NODE_PATH=/opt/aegis/node_modules node /opt/test/conformance.cjs /opt/aegis $TESTBED_DATA/c /opt/test/busybox.ext4
+NODE_PATH=/opt/aegis/node_modules timeout -k 5 200 node /opt/test/conformance.cjs /opt/aegis $TESTBED_DATA/c /opt/test/busybox.ext4
 `
 
 /** Runs its arguments at a terminal of 33 lines and 77 columns in which `word` is typed, and ends as they do. */
