@@ -26,8 +26,8 @@ interface Example {
   readonly before?: ReadonlyArray<string>
 }
 
-const confirms = "S-115: the reference shows no output here; a word of confirmation stands there"
-const ownFiles = "S-062: its temporary workspace is empty, so that python finds no such file and says so"
+const confirms = "the reference shows no output here (S-115); a word of confirmation stands there"
+const ownFiles = "its temporary workspace is empty (S-062), so that python finds no such file and says so"
 
 const examples: ReadonlyArray<Example> = [
   { command: "aegis up", printed: "aegisd started (pid 48201)\n" },
