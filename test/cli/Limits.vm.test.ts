@@ -167,7 +167,7 @@ rm -r "$AEGIS_HOME/data/many"
     }
   )
 
-  it("T-272 a clock that jumps by ten years: ids, events and log keep their order, times of waiting stay what they are", async () => {
+  it("T-272 T-304 a clock that jumps by ten years: ids, events and log keep their order, times of waiting stay what they are", async () => {
     const aegis = await product()
     // The wall clock as the daemon sees it: the machine's, and what the file says.
     const jump = path.join(aegis.home, "jump")

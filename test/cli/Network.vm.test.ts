@@ -1,18 +1,16 @@
 /**
  * What a guest's network reaches of its host, and what it does not.
  */
-import { execFileSync } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
 import { createSocket } from "node:dgram"
-import { readdirSync, readFileSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
 import { networkInterfaces } from "node:os"
-import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { processesOf, running, vmOf } from "../product/Fleet.ts"
 import { Product, until } from "../product/Product.ts"
-import { packageIndex, wheel } from "../product/Wheel.ts"
+import { bundledPip, packageIndex, wheel } from "../product/Wheel.ts"
 
 /** Run in the guest: says for each `host port` whether somebody answers. */
 const scan = `import socket, sys
@@ -56,16 +54,6 @@ const networkOf = (aegis: Product): number => {
   )
   assert.isDefined(found, "no network runs")
   return found
-}
-
-/** The pip that comes with this machine's Python, as a wheel: the guest's has none. */
-const bundledPip = (): string => {
-  const script =
-    "import ensurepip, os; print(getattr(ensurepip, '_WHEEL_PKG_DIR', None) or os.path.dirname(ensurepip.__file__) + '/_bundled')"
-  const directory = execFileSync("python3", ["-c", script], { encoding: "utf8" }).trim()
-  const found = readdirSync(directory).find((name) => /^pip-.*\.whl$/.test(name))
-  assert.isDefined(found, `no wheel of pip in ${directory}: install python3-pip or python3-venv`)
-  return path.join(directory, found)
 }
 
 describe("the guest's network", () => {

@@ -80,6 +80,7 @@ aegis exec box -- echo hello; echo "rc $?"
 aegis exec $id -- sh -c 'ls /workspace; echo err >&2; exit 42' > /tmp/out 2> /tmp/err; echo "rc $?"
 cat /tmp/out; echo "stderr: $(cat /tmp/err)"
 aegis exec box -- no-such-program 2>&1; echo "rc $?"
+echo "listening: $(aegis exec box -- sh -c 'cat /proc/net/tcp /proc/net/tcp6 | grep -c " 0A "')"
 echo "== stdin"
 head -c 1000000 /dev/urandom > /tmp/random
 aegis exec -i box -- cat < /tmp/random | cmp - /tmp/random && echo equal
@@ -129,6 +130,13 @@ until [ "$(curl -s --max-time 5 --http0.9 http://127.0.0.1:8123/)" = hello ]; do
 aegis instance start --name net --allow-host 8123 -- sleep 1000 > /dev/null
 aegis run -- python3 -c "$(cat $D/scan.py)"; echo "rc $?"
 echo "seen: $(xargs < /tmp/seen)"
+echo "== pip"
+python3 -m http.server -d $D/index --bind 127.0.0.1 8124 > /dev/null 2>&1 & index=$!
+index_url=http://host.aegis.internal:8124/simple/
+aegis run --workspace $D/pip --allow-host 8124 -- python3 pip.whl/pip download --quiet --no-deps --no-cache-dir --disable-pip-version-check \
+  --trusted-host host.aegis.internal --index-url $index_url made 2>&1; echo "rc $?"
+cmp $D/pip/made-*.whl $D/index/files/made-*.whl && echo equal
+kill $index
 echo "== network"
 hello() { aegis exec net -- python3 -c "$(cat $D/scan.py)" 192.168.127.254; }
 echo "before: $(hello)"
@@ -141,6 +149,8 @@ echo "== down"
 aegis down
 sleep 1
 echo "processes: $(pgrep -c -f 'opt/aegis/aegis')"
+echo "== log"
+timeout -k 5 300 python3 $D/logs.py 2>&1; echo "rc $?"
 echo "== conformance"
 NODE_PATH=/opt/aegis/node_modules timeout -k 5 200 node /opt/test/conformance.cjs /opt/aegis $TESTBED_DATA/c /opt/test/busybox.ext4
 `

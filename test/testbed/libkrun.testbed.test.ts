@@ -1,13 +1,16 @@
 import { buildSync } from "esbuild"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { randomBytes } from "node:crypto"
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { runInTestbed, TestbedError } from "../../testbed/testbed.mjs"
+import { clockCase, logCases, logRows } from "../conformance/logs.suite.ts"
 import { conformanceCases } from "../conformance/suite.ts"
 import { busyboxDisk } from "../product/busyboxDisk.ts"
 import { fsxCommand, fsxWorkspace } from "../product/Fsx.ts"
 import { baseRootfs, dist } from "../product/Product.ts"
+import { bundledPip, packageFolder, wheel } from "../product/Wheel.ts"
 import { attacks, attempts, escapes } from "../product/WorkspaceAttacks.ts"
 import { libkrunJob, scan, terminal } from "./LibkrunJob.ts"
 import * as Effect from "effect/Effect"
@@ -37,6 +40,10 @@ describe("libkrun in the testbed", () => {
     writeFileSync(path.join(scratch, "terminal.py"), terminal)
     writeFileSync(path.join(scratch, "scan.py"), scan)
     writeFileSync(path.join(scratch, "escapes.py"), escapes("/opt/test/outer"))
+    writeFileSync(path.join(scratch, "logs.py"), logRows({ size: 80_000, followers: 2, setsClock: true }))
+    packageFolder(path.join(scratch, "index"), "made", wheel("made", randomBytes(1_000_000)))
+    mkdirSync(path.join(scratch, "pip"))
+    copyFileSync(bundledPip(), path.join(scratch, "pip/pip.whl"))
     rootfs = await baseRootfs()
     const result = await attempt(1)
     output = result.output
@@ -85,6 +92,10 @@ describe("libkrun in the testbed", () => {
     assert.strictEqual(line, `ok ${title}`, output.slice(-4000))
   })
 
+  it.each([...logCases, clockCase])("the log: %s", (title) => {
+    assert.include(section("log").split("\n"), `ok ${title.split(" ")[0]}`, section("log"))
+  })
+
   it("S-066 aegis run prints hello from a libkrun guest, whose kernel is libkrunfw's, and exits with its code", () => {
     assert.match(section("hello"), /^hello from aegis\n6\.\d+\.\d+\nrc 42$/, output)
   })
@@ -129,11 +140,11 @@ describe("libkrun in the testbed", () => {
     assert.notMatch(said, /^got .*marker|ESCAPED/m)
   })
 
-  it("S-147 S-149 S-150 S-153 S-155 S-156 S-158 exec: by handle and id, while it starts, exit code, streams apart, /workspace", () => {
+  it("S-147 S-148 S-149 S-150 S-151 S-153 S-155 S-156 S-158 exec: by handle and id, while it starts, exit code, streams apart, /workspace, and nothing listens in the guest", () => {
     const lines = ["hello", "rc 0", "rc 42", "data", "output", "stderr: err"]
     assert.match(
       section("exec"),
-      new RegExp(`^${lines.join("\n")}\nerror: cannot run "no-such-program".*\n +try: .*\nrc 127$`)
+      new RegExp(`^${lines.join("\n")}\nerror: cannot run "no-such-program".*\n +try: .*\nrc 127\nlistening: 0$`)
     )
   })
 
@@ -194,6 +205,10 @@ describe("libkrun in the testbed", () => {
 
   it("T-249 a scan from inside finds nothing of its host", () => {
     assert.strictEqual(section("scan"), "rc 0\nseen: ")
+  })
+
+  it("pip downloads from an index on the host's loopback", () => {
+    assert.match(section("pip"), /(^|\n)rc 0\nequal$/)
   })
 
   it("T-242 T-249 what was allowed is found, and a crash of its network's process is followed by another with the guest's link, and told", () => {
