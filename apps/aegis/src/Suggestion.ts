@@ -11,21 +11,25 @@ export const near = (word: string, known: ReadonlyArray<string>, prefix: string)
   return best === undefined ? undefined : `did you mean ${prefix}${best.candidate}?`
 }
 
-/** Levenshtein's distance, cut to words of a sensible length. */
+/** Levenshtein's distance, with two neighbours in the wrong order as one step, cut to words of a sensible length. */
 const distance = (one: string, other: string) => {
   if (Math.abs(one.length - other.length) > 2) return Infinity
+  let before: ReadonlyArray<number> = []
   let row = Array.from({ length: other.length + 1 }, (_, index) => index)
   for (const [index, letter] of [...one].entries()) {
     const next = [index + 1]
     for (let column = 1; column <= other.length; column++) {
+      const swapped = index > 0 && letter === other[column - 2] && one[index - 1] === other[column - 1]
       next.push(
         Math.min(
           (row[column] ?? 0) + 1,
           (next[column - 1] ?? 0) + 1,
-          (row[column - 1] ?? 0) + (letter === other[column - 1] ? 0 : 1)
+          (row[column - 1] ?? 0) + (letter === other[column - 1] ? 0 : 1),
+          swapped ? (before[column - 2] ?? 0) + 1 : Infinity
         )
       )
     }
+    before = row
     row = next
   }
   return row[other.length] ?? Infinity

@@ -44,6 +44,7 @@ describe("readCommandLine", () => {
     assert.strictEqual(line.message, "unknown command: bogus")
     assert.include(line.usage ?? "", "Commands:")
     assert.strictEqual(misuse("stats").remedy, "did you mean aegis status?")
+    assert.strictEqual(misuse("rnu").remedy, "did you mean aegis run?")
   })
 
   it("S-007 an unknown group command is named, with the group's usage", () => {
