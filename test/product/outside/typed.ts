@@ -6,13 +6,18 @@ import * as Stream from "effect/Stream"
 
 const withPromises = async (): Promise<Finished> => {
   await using aegis = connect()
-  await using sandbox = await aegis.run({ command: ["python3", "-c", "print(6 * 7)"], memoryMib: 256 })
+  await using sandbox = await aegis.run({
+    command: ["python3", "-c", "input(); print(6 * 7)"],
+    memoryMib: 256,
+    interactive: true
+  })
   // @ts-expect-error a command is words, not a line
   void (() => aegis.run({ command: "python3 -c 1" }))
   const conflict = await aegis.resume(sandbox.id).then(
     () => undefined,
     (error: unknown) => (error instanceof StateConflict ? error.state : undefined)
   )
+  await sandbox.write("go on\n")
   const finished = await sandbox.result()
   return { ...finished, stderr: String(conflict) }
 }
