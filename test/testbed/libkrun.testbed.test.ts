@@ -45,7 +45,7 @@ describe("libkrun in the testbed", () => {
     mkdirSync(path.join(scratch, "pip"))
     copyFileSync(bundledPip(), path.join(scratch, "pip/pip.whl"))
     rootfs = await baseRootfs()
-    const result = await attempt(1)
+    const result = await attempt(2)
     output = result.output
     exitCode = result.exitCode
   }, 1_800_000)
@@ -57,7 +57,7 @@ describe("libkrun in the testbed", () => {
     const started = performance.now()
     return runInTestbed({
       script: libkrunJob(fsxCommand(500)),
-      timeoutMs: 600_000,
+      timeoutMs: 540_000,
       dataSize: 2 * 1024 ** 3,
       onLine: (line) => {
         if (line.startsWith("== "))
