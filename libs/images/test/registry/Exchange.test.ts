@@ -97,7 +97,7 @@ describe("an answer's body", () => {
         })
       )
       assert.strictEqual(came, size)
-      assert.isBelow(most, 8_000_000)
+      assert.isBelow(most, 4_000_000)
     })
   )
 })
