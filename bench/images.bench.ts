@@ -105,18 +105,22 @@ const resolved = (count: number): Promise<ReadonlyArray<number>> =>
     Effect.runPromise
   )
 await cli("image", "pull", image)
-const [first = NaN, ...others] = await resolved(200)
+const [first = NaN, second = NaN, ...others] = await resolved(200)
 report(
-  "what an image that is here costs a start: the first in a process, the median of others, their 99th percentile",
-  [first, median(others), quantile(others, 0.99)].map(ms).join(" : "),
+  "what an image that is here costs a start: the first of a process, the second, the median of others, their 99th percentile",
+  [first, second, median(others), quantile(others, 0.99)].map(ms).join(" : "),
   "under 5 ms"
 )
 
 if (process.env["AEGIS_BENCH_LARGE"] !== undefined) {
   push("large", 8, 375)
-  const held = peak()
+  peak()
   await cli("image", "pull", `${registry.host}/bench/large:1`)
-  report("the same for an image of 3 GB", `${(peak() - held).toFixed(0)} MB over ${held.toFixed(0)} MB`, "under 64 MB")
+  report(
+    "the same for an image of 3 GB",
+    `${(peak() - before).toFixed(0)} MB over ${before.toFixed(0)} MB`,
+    "under 64 MB"
+  )
 }
 await aegis.remove()
 await registry.stop()
