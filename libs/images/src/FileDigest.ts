@@ -1,10 +1,18 @@
 import { createHash } from "node:crypto"
-import { createReadStream } from "node:fs"
-import { pipeline } from "node:stream/promises"
+import * as fs from "node:fs/promises"
 
-/** `sha256:` and the hex digest of a file's bytes, read as a stream. */
+/** `sha256:` and the hex digest of a file's bytes, which are read into one buffer, again and again. */
 export const sha256OfFile = async (path: string): Promise<string> => {
-  const hash = createHash("sha256")
-  await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), hash)
-  return `sha256:${hash.digest("hex")}`
+  const handle = await fs.open(path)
+  try {
+    const hash = createHash("sha256")
+    const buffer = Buffer.allocUnsafeSlow(1024 * 1024)
+    for (;;) {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length)
+      if (bytesRead === 0) return `sha256:${hash.digest("hex")}`
+      hash.update(buffer.subarray(0, bytesRead))
+    }
+  } finally {
+    await handle.close()
+  }
 }

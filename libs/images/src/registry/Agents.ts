@@ -1,7 +1,6 @@
 /**
  * The connections to registries: which certificates are trusted, which proxy they go through.
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -10,7 +9,7 @@ import type * as Scope from "effect/Scope"
 import { readFileSync } from "node:fs"
 import * as http from "node:http"
 import * as https from "node:https"
-import type { LookupFunction } from "node:net"
+import type { LookupFunction, Socket } from "node:net"
 import { Duplex } from "node:stream"
 import * as tls from "node:tls"
 import { goesDirect, openTunnel } from "./Tunnel.ts"
@@ -20,26 +19,55 @@ export interface AgentOptions {
   readonly lookup?: LookupFunction | undefined
 }
 
+export interface Agents {
+  readonly http: http.Agent
+  readonly https: https.Agent
+}
+
 /**
  * Agents that keep connections for the next request, and close them with the scope. Trusted is what the machine trusts
  * (`SSL_CERT_FILE`, the system's bundle, else Node's own). TLS goes through `HTTPS_PROXY` except to loopback and what `NO_PROXY`
  * names; plain HTTP, which is for loopback and hosts named as insecure, always goes directly.
  */
-export const makeAgents = ({ lookup }: AgentOptions): Effect.Effect<NodeHttpClient.HttpAgent, never, Scope.Scope> =>
+export const makeAgents = ({ lookup }: AgentOptions): Effect.Effect<Agents, never, Scope.Scope> =>
   Effect.gen(function* () {
     const certificates = yield* firstOf("SSL_CERT_FILE")
     const proxy = yield* firstOf("HTTPS_PROXY", "https_proxy")
     const direct = yield* firstOf("NO_PROXY", "no_proxy")
-    const common = { keepAlive: true, highWaterMark: 1024 * 1024, ...(lookup === undefined ? {} : { lookup }) }
-    const agents = yield* Effect.acquireRelease(
+    const common = { keepAlive: true, ...(lookup === undefined ? {} : { lookup }) }
+    return yield* Effect.acquireRelease(
       Effect.sync(() => ({
-        http: new http.Agent(common),
+        http: new PlainAgent(common),
         https: new SecureAgent(common, certificates, { proxy, direct: Option.getOrElse(direct, () => "") })
       })),
       (made) => Effect.sync(() => [made.http, made.https].forEach((agent) => agent.destroy()))
     )
-    return { [NodeHttpClient.HttpAgentTypeId]: NodeHttpClient.HttpAgentTypeId, ...agents }
   })
+
+/** What a connection reads at once. */
+export const readBytes = 64 * 1024
+
+/** Has a connection read into one buffer of its own, again and again, and not into a new one each time. */
+const readingInPlace = <A>(options: A) => ({
+  ...options,
+  onread: {
+    buffer: Buffer.allocUnsafeSlow(readBytes),
+    // Node calls it as the connection's. Its HTTP parser has taken what it needs when this returns.
+    callback(this: Socket, count: number, buffer: Uint8Array) {
+      this.emit("data", buffer.subarray(0, count))
+      return true
+    }
+  }
+})
+
+class PlainAgent extends http.Agent {
+  override createConnection(
+    options: http.ClientRequestArgs,
+    callback?: (error: Error | null, stream: Duplex) => void
+  ): Duplex | null | undefined {
+    return super.createConnection(readingInPlace(options), callback)
+  }
+}
 
 const firstOf = (...names: ReadonlyArray<string>) =>
   Effect.map(
@@ -69,7 +97,7 @@ class SecureAgent extends https.Agent {
     callback?: (error: Error | null, stream: Duplex) => void
   ): Duplex | null | undefined {
     this.context ??= tls.createSecureContext({ ca: trusted(this.certificates) })
-    const secure = { ...options, secureContext: this.context }
+    const secure = readingInPlace({ ...options, secureContext: this.context })
     const target = { hostname: options.host ?? "", port: Number(options.port ?? 443) }
     if (Option.isNone(this.proxying.proxy) || goesDirect(this.proxying.direct, target)) {
       return super.createConnection(secure, callback)

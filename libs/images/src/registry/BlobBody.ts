@@ -21,8 +21,8 @@ export interface BlobRead {
    */
   readonly startsAt: number
   /**
-   * The bytes from there to the blob's last, never more (T-100), over as many connections as it takes. Their hash is the reader's
-   * to check: a registry, or a mirror, may have sent other bytes.
+   * The bytes from there to the blob's last, never more (T-100), over as many connections as it takes. A piece holds until the next
+   * is asked for. Their hash is the reader's to check: a registry, or a mirror, may have sent other bytes.
    */
   readonly bytes: Stream.Stream<Uint8Array, RegistryError>
 }

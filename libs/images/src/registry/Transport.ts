@@ -1,9 +1,6 @@
 /**
  * One HTTP exchange with a registry and the redirects that belong to it.
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { RegistryProtocol, RegistryUnavailable, version } from "@aegis/domain"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -12,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type AgentOptions, makeAgents } from "./Agents.ts"
+import { bodyOf, exchange, type Request } from "./Exchange.ts"
 import { brokenOff, type Failure, failureOf } from "./Failure.ts"
 import { redirectTarget } from "./Origin.ts"
 import type { RegistrySettings } from "./RegistriesFile.ts"
@@ -31,6 +29,7 @@ export interface Ask {
 export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | undefined>>
+  /** A piece holds until the next is asked for. */
   readonly body: Stream.Stream<Uint8Array, Failure>
 }
 
@@ -50,16 +49,9 @@ const maxRedirects = 5
 export const makeTransport = (options: AgentOptions): Effect.Effect<Transport, never, Scope.Scope> =>
   Effect.gen(function* () {
     const agents = yield* makeAgents(options)
-    const client = yield* Effect.provideService(NodeHttpClient.make, NodeHttpClient.HttpAgent, agents)
-    // Addresses of storage hold signatures: they belong into no span.
-    const quiet = client.pipe(
-      HttpClient.withScope,
-      HttpClient.withTracerDisabledWhen(() => true)
-    )
-
     const once = (ask: Ask): Effect.Effect<Answer, Failure, Scope.Scope> =>
-      quiet.execute(requestOf(ask)).pipe(
-        Effect.mapError((error) => failureOf(ask.registry, error.cause)),
+      exchange(agents, requestOf(ask)).pipe(
+        Effect.mapError((error) => failureOf(ask.registry, error)),
         Effect.timeoutFail({
           duration: firstByte,
           onTimeout: () =>
@@ -69,10 +61,10 @@ export const makeTransport = (options: AgentOptions): Effect.Effect<Transport, n
               reason: `${ask.url.host} did not answer within ${firstByte}`
             })
         }),
-        Effect.map(({ headers, status, stream }) => ({
-          status,
-          headers,
-          body: Stream.mapError(stream, ({ cause }) => failureOf(ask.registry, cause))
+        Effect.map((response) => ({
+          status: response.statusCode ?? 0,
+          headers: { ...response.headers, "set-cookie": undefined },
+          body: Stream.mapError(bodyOf(response), (error) => failureOf(ask.registry, error))
         }))
       )
 
@@ -98,17 +90,23 @@ export const makeTransport = (options: AgentOptions): Effect.Effect<Transport, n
     return { send }
   })
 
-const requestOf = ({ authorization, form, headers, url }: Ask) => {
-  const all = {
+const requestOf = ({ authorization, form, headers, url }: Ask): Request => ({
+  url,
+  headers: {
     ...headers,
     // What is hashed is what was stored, not what a server makes of it on the way (T-105).
     "accept-encoding": "identity",
     "user-agent": `aegis/${version}`,
+    ...(form === undefined ? {} : { "content-type": "application/x-www-form-urlencoded" }),
     ...(authorization === undefined ? {} : { authorization: Redacted.value(authorization) })
-  }
-  if (form === undefined) return HttpClientRequest.get(url, { headers: all })
-  const fields = Object.fromEntries(Object.entries(form).map(([name, value]) => [name, Redacted.value(value)]))
-  return HttpClientRequest.bodyUrlParams(HttpClientRequest.post(url, { headers: all }), fields)
+  },
+  body: form === undefined ? undefined : encoded(form)
+})
+
+const encoded = (form: NonNullable<Ask["form"]>) => {
+  const fields = new URLSearchParams()
+  for (const [name, value] of Object.entries(form)) fields.append(name, Redacted.value(value))
+  return fields.toString()
 }
 
 /** A body's bytes, at most `limit`; `undefined` when there are more. A body shorter than announced is a broken connection. */
@@ -118,7 +116,7 @@ export const readBody = (
   limit: number
 ): Effect.Effect<Uint8Array | undefined, Failure> =>
   answer.body.pipe(
-    Stream.mapAccum(0, (sum, bytes) => [sum + bytes.length, { bytes, sum: sum + bytes.length }]),
+    Stream.mapAccum(0, (sum, bytes) => [sum + bytes.length, { bytes: Buffer.from(bytes), sum: sum + bytes.length }]),
     Stream.takeUntil(({ sum }) => sum > limit),
     Stream.runCollect,
     Effect.timeoutFail({

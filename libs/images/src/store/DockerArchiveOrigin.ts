@@ -113,7 +113,7 @@ const describe = (reference: string, files: SourceFiles, name: string): Effect.E
     let first: Uint8Array = new Uint8Array()
     yield* Stream.runForEach(file.bytes(0), (piece) =>
       Effect.sync(() => {
-        if (first.byteLength === 0) first = piece.subarray(0, 6)
+        if (first.byteLength === 0) first = Uint8Array.from(piece.subarray(0, 6))
         hash.update(piece)
       })
     )

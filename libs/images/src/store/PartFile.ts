@@ -4,6 +4,7 @@
  */
 import { DigestMismatch } from "@aegis/domain"
 import { AtomicFile } from "@aegis/host"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -11,8 +12,7 @@ import { createHash, type Hash } from "node:crypto"
 import { constants } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
-import { PartWriter } from "./PartWriter.ts"
-import { attempt, type StoreError } from "./StoreFile.ts"
+import { attempt, type StoreError, writeAll } from "./StoreFile.ts"
 
 /** What a download writes into. */
 export interface Part {
@@ -20,7 +20,7 @@ export interface Part {
   readonly offset: () => number
   /**
    * Takes bytes from `startsAt` on, which is at most `offset()`: what lies behind it is thrown away first (T-98). Fails as soon
-   * as there are more bytes than the blob may have (T-100).
+   * as there are more bytes than the blob may have (T-100). A piece is written before the next is asked for.
    */
   readonly append: <E, R>(
     startsAt: number,
@@ -44,6 +44,9 @@ export interface PartOptions {
   readonly report: (bytes: number) => void
 }
 
+/** How often the bytes that are there are told: each time costs whoever follows the pull more than a piece's hash. */
+const reportMillis = 100
+
 /** Opens what has arrived so far, or an empty part. The scope's end closes it and leaves it in its place. */
 export const open = (options: PartOptions): Effect.Effect<PartFile, StoreError, Scope.Scope> =>
   Effect.gen(function* () {
@@ -52,7 +55,6 @@ export const open = (options: PartOptions): Effect.Effect<PartFile, StoreError, 
       attempt(half, () => fs.open(half, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600)),
       (opened) => Effect.promise(() => opened.close())
     )
-    const writer = new PartWriter(handle, options.report)
     let hash = createHash("sha256")
     let offset = 0
 
@@ -62,30 +64,32 @@ export const open = (options: PartOptions): Effect.Effect<PartFile, StoreError, 
         await handle.truncate(length)
         hash = await hashOf(handle, length)
         offset = length
-        writer.seek(length)
       })
 
+    // Never left before everything is written: `offset` and the hash are true to the file then.
     const take = (piece: Uint8Array): Effect.Effect<void, DigestMismatch | StoreError> =>
       offset + piece.byteLength > options.size
         ? mismatch(options, "size", `${options.size}`, "more")
-        : attempt(half, () => {
-            offset += piece.byteLength
-            const pushed = writer.push(piece)
+        : attempt(half, async () => {
+            const written = writeAll(handle, [piece], offset)
             // Another thread writes meanwhile.
             hash.update(piece)
-            return pushed
-          })
+            await written
+            offset += piece.byteLength
+          }).pipe(Effect.uninterruptible)
 
-    const flush = attempt(half, () => writer.flush())
-
-    // Never left before everything is written: `offset` and the hash are true to the file then.
     const append: Part["append"] = (startsAt, bytes) =>
       Effect.gen(function* () {
         if (startsAt > offset) return yield* Effect.dieMessage(`bytes from ${startsAt} do not follow ${offset}`)
         if (startsAt < offset) yield* rewind(startsAt)
         options.report(offset)
-        yield* Stream.runForEach(bytes, take).pipe(Effect.ensuring(Effect.ignore(flush)))
-        yield* flush
+        let told = Number.NEGATIVE_INFINITY
+        const tell = Effect.map(Clock.currentTimeMillis, (now) => {
+          if (now - told < reportMillis && offset < options.size) return
+          told = now
+          options.report(offset)
+        })
+        yield* Stream.runForEach(bytes, (piece) => Effect.zipRight(take(piece), tell))
       })
 
     const remove = Effect.promise(() => fs.rm(half, { force: true }))

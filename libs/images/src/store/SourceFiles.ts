@@ -12,6 +12,7 @@ import { attempt, bytesOf, isAbsent, openRegular } from "./StoreFile.ts"
 /** An open file of a source. */
 export interface SourceFile {
   readonly size: number
+  /** A piece holds until the next is asked for. */
   readonly bytes: (from: number) => Stream.Stream<Uint8Array, PullError>
 }
 
@@ -31,7 +32,7 @@ export const readSmall = (
     const file = yield* files.open(name)
     if (file.size > limit) return yield* new ImageTooLarge({ reference, what: name, limit: `${limit} bytes` })
     const pieces: Array<Uint8Array> = []
-    yield* Stream.runForEach(file.bytes(0), (piece) => Effect.sync(() => pieces.push(piece)))
+    yield* Stream.runForEach(file.bytes(0), (piece) => Effect.sync(() => pieces.push(Buffer.from(piece))))
     return Buffer.concat(pieces)
   }).pipe(Effect.scoped)
 

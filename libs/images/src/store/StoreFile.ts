@@ -61,27 +61,29 @@ export const openRegular = async (file: string): Promise<fs.FileHandle> => {
 
 const readBytes = 1024 * 1024
 
-/** A file's bytes from `start` up to `end`; a file that ends earlier ends the stream. */
+/**
+ * A file's bytes from `start` up to `end`; a file that ends earlier ends the stream. A piece holds until the next is asked for: its
+ * memory is used again.
+ */
 export const bytesOf = (
   file: string,
   handle: fs.FileHandle,
   start: number,
   end: number
 ): Stream.Stream<Uint8Array, StoreError> =>
-  Stream.paginateChunkEffect(start, (position) =>
-    Effect.map(
-      attempt(file, async () => {
-        const length = Math.min(readBytes, end - position)
-        const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafeSlow(length), 0, length, position)
-        return buffer.subarray(0, bytesRead)
-      }),
-      (piece) => {
-        const next = position + piece.length
-        const isLast = piece.length === 0 || next >= end
-        return [Chunk.of<Uint8Array>(piece), isLast ? Option.none() : Option.some(next)]
-      }
+  Stream.suspend(() => {
+    const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(readBytes, end - start)))
+    return Stream.paginateChunkEffect(start, (position) =>
+      Effect.map(
+        attempt(file, () => handle.read(buffer, 0, Math.min(buffer.length, end - position), position)),
+        ({ bytesRead }) => {
+          const next = position + bytesRead
+          const isLast = bytesRead === 0 || next >= end
+          return [Chunk.of<Uint8Array>(buffer.subarray(0, bytesRead)), isLast ? Option.none() : Option.some(next)]
+        }
+      )
     )
-  )
+  })
 
 /** The most that one writev(2) takes is 1024 pieces. */
 const maxPieces = 256

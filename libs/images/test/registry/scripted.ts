@@ -118,7 +118,7 @@ export const machine = ({ lookup, settings, variables }: MachineOptions = {}) =>
         Effect.scoped(
           Effect.gen(function* () {
             const { bytes, startsAt } = yield* registry.blob(reference, descriptor, have.length)
-            const rest = yield* Stream.runCollect(bytes)
+            const rest = yield* Stream.runCollect(Stream.map(bytes, (piece) => Buffer.from(piece)))
             return Buffer.concat([have.subarray(0, startsAt), ...Chunk.toReadonlyArray(rest)])
           })
         )

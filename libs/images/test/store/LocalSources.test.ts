@@ -175,8 +175,8 @@ describe("docker-archive:", () => {
 
   it.scopedLive("takes a new docker's archive, which is an image layout as well, with gzipped layers", () =>
     Effect.gen(function* () {
-      const { at, pull } = yield* setUp
-      const image = yield* imageOf(["a", "b"])
+      const { at, pull, store } = yield* setUp
+      const image = yield* imageOf(["a", randomBytes(2_500_000)])
       const name = (digest: string) => `blobs/sha256/${hexOf(digest)}`
       const manifest = [{ Config: name(image.config), RepoTags: null, Layers: image.layers.map(name) }]
       writeLayout(at("new"), { latest: image })
@@ -185,6 +185,8 @@ describe("docker-archive:", () => {
       const docker = yield* pull(`docker-archive:${at("new.tar")}`)
       const oci = yield* pull(`oci-archive:${at("new.tar")}`)
       assert.isTrue(fs.readFileSync(docker.disk.path).equals(fs.readFileSync(oci.disk.path)))
+      const { layers } = yield* store.inspect(yield* sourceOf(`docker-archive:${at("new.tar")}`))
+      assert.isTrue(layers.every(({ mediaType }) => mediaType.endsWith("+gzip")))
     })
   )
 
