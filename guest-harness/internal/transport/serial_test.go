@@ -359,7 +359,7 @@ func TestFindPort(t *testing.T) {
 func TestAHostThatStaysAwayIsLookedForLessAndLess(t *testing.T) {
 	for gone, want := range map[time.Duration]time.Duration{
 		0:                      2 * time.Millisecond,
-		100 * time.Millisecond: 5 * time.Millisecond,
+		100 * time.Millisecond: 25 * time.Millisecond,
 		time.Hour:              100 * time.Millisecond,
 	} {
 		if got := hangupPause(gone); got != want {

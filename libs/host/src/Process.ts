@@ -5,6 +5,7 @@ import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
@@ -198,8 +199,11 @@ const stopper =
       return Option.getOrElse(killed, (): ExitStatus => ({ code: null, signal: "SIGKILL" }))
     })
 
-/** How often a process that is not our child is looked at: nothing else tells of its end. */
-const lookAgain = Duration.millis(100)
+/** How often a process that is not our child is looked at: nothing else tells of its end. Each VM has up to three. */
+const lookAgain = Duration.millis(250)
+
+/** The same while somebody who ends it waits for that: a VM and its helpers are ended one after the other. */
+const lookSoon = Duration.millis(5)
 
 /**
  * Takes over a process that an earlier daemon started in a session of its own; none when that very process is gone. The scope's end ends
@@ -211,24 +215,29 @@ export const adopt = (
   Effect.gen(function* () {
     if (!(yield* ProcessTable.isAlive(entry))) return Option.none()
     const exit = yield* Deferred.make<ExitStatus>()
-    yield* ProcessTable.isAlive(entry).pipe(
-      Effect.repeat({ while: (alive) => alive, schedule: Schedule.spaced(lookAgain) }),
-      Effect.zipRight(Deferred.succeed(exit, { code: null, signal: null })),
-      Effect.interruptible,
-      Effect.forkScoped
-    )
+    const gone: ExitStatus = { code: null, signal: null }
+    // A loop of its own: the driver of a schedule takes several times as long as the look.
+    const look = (every: Duration.Duration): Effect.Effect<unknown> =>
+      Effect.flatMap(ProcessTable.isAlive(entry), (alive) =>
+        alive ? Effect.flatMap(Effect.sleep(every), () => look(every)) : Deferred.succeed(exit, gone)
+      )
+    const watch = (every: Duration.Duration) => Effect.interruptible(look(every))
+    yield* Effect.forkScoped(watch(lookAgain))
     const signal: Process["signal"] = (name) =>
       Effect.flatMap(ProcessTable.isAlive(entry), (alive) =>
         alive ? Effect.sync(() => sendSignal(-entry.pid, name)) : Effect.void
       )
     const state = stateOf(entry.pid)
+    const end = stopper(exit, signal)
+    const stop: Process["stop"] = (grace) =>
+      Effect.acquireUseRelease(Effect.fork(watch(lookSoon)), () => end(grace), Fiber.interrupt)
     const process: Process = {
       pid: entry.pid,
       exit: Deferred.await(exit),
       signal,
       pause: pauser(signal, state),
       resume: signal("SIGCONT"),
-      stop: stopper(exit, signal),
+      stop,
       stdin: Option.none(),
       stdout: Option.none(),
       stderr: Option.none(),
@@ -236,7 +245,7 @@ export const adopt = (
       stderrTail: Effect.succeed(""),
       state
     }
-    yield* Effect.addFinalizer(() => process.stop(Duration.zero))
+    yield* Effect.addFinalizer(() => stop(Duration.zero))
     return Option.some(process)
   })
 

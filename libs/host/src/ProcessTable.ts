@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import { readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
 
 export interface ProcessEntry {
@@ -16,17 +17,28 @@ export interface ProcessEntry {
 
 /** A living process's entry; none for one that is gone or only waits to be reaped. Linux's /proc. */
 export const read = (pid: number): Effect.Effect<Option.Option<ProcessEntry>> =>
-  Effect.promise(() => fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")).pipe(
-    Effect.map((stat) => {
-      // The second field is the program's name in parentheses and may hold anything, parentheses and blanks too.
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-      const [state] = fields
-      const startTime = fields[19]
-      return state === undefined || startTime === undefined || state === "Z"
-        ? Option.none()
-        : Option.some({ pid, state, startTime })
-    })
-  )
+  Effect.sync(() => {
+    const stat = statOf(pid)
+    // The second field is the program's name in parentheses and may hold anything, parentheses and blanks too.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+    const [state] = fields
+    const startTime = fields[19]
+    return state === undefined || startTime === undefined || state === "Z"
+      ? Option.none()
+      : Option.some({ pid, state, startTime })
+  })
+
+/**
+ * The kernel has it at hand and waits for no disk: read in place it takes 12 µs, by way of a thread of libuv's 130, and each process of
+ * a VM that was adopted is looked at four times a second.
+ */
+const statOf = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "utf8")
+  } catch {
+    return ""
+  }
+}
 
 /**
  * Writes who `pid` is to `file`, for a later daemon that finds it running (or finds its number with somebody else). Where it

@@ -95,6 +95,7 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
     const bornAt = yield* Clock.currentTimeMillis
     let asked = Option.none<EndReason>()
     let left = false
+    let ending = false
     let writer: LogWriter | undefined
 
     const note = (text: string) =>
@@ -161,6 +162,7 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
     const life = Effect.uninterruptible(
       Effect.gen(function* () {
         const exit = yield* Effect.exit(Effect.interruptible(body))
+        ending = true
         if (left) return yield* Scope.close(logScope, Exit.void)
         yield* crashPoint("the guest has ended")
         yield* closing(vmScope)
@@ -199,7 +201,8 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
             Effect.timeoutOption(Duration.sum(grace.commands, grace.reboot))
           )
         }
-        yield* Fiber.interrupt(fiber)
+        // One that lets go of its VM already is not hurried: what a finalizer waits for would be interrupted, and not waited for.
+        yield* Effect.suspend(() => Effect.asVoid(ending ? Fiber.await(fiber) : Fiber.interrupt(fiber)))
       }).pipe(Effect.uninterruptible, Effect.withSpan("Instance.end", { attributes: { id } }))
 
     const stdin = yield* StdinFeed.make(

@@ -30,7 +30,7 @@ import { adoptRecorded, directoriesOf, endOfLost, mayBeAdopted } from "./Vms.ts"
  * What a harness whose VM is seen to run may take to answer before the daemon serves without having heard of it: many guests that
  * wake up at once on a small machine, or one that hangs, are not to keep everybody else waiting.
  */
-const answerLimit = "1 second"
+const answerLimit = "300 millis"
 
 export const make = (
   { act, live, logs, ports, records, workspaces, writeEnd }: Parts,

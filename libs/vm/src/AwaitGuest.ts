@@ -80,13 +80,16 @@ export const awaitGuest = (
 
 /**
  * Watches the VMM from now on. What it gives succeeds when the VMM's process has ended; a helper that ends, and without which its
- * guest cannot go on, ends the VMM (T-242), whether anybody waits for that or not.
+ * guest cannot go on, ends the VMM (T-242), whether anybody waits for that or not. The scope's end kills the VMM before it lets go of
+ * what was acquired earlier.
  */
 export const watchVm = (
   vmm: Process.Process,
   helpers: ReadonlyArray<Helper>
 ): Effect.Effect<Effect.Effect<VmEnd>, never, Scope.Scope> =>
   Effect.gen(function* () {
+    // A guest whose channel is closed first would wake up to hear of that: fifty that end at once would take the processors for it.
+    yield* Effect.addFinalizer(() => vmm.signal("SIGKILL"))
     const end = yield* Deferred.make<VmEnd>()
     const ended = Effect.map(vmm.exit, (status): VmEnd => ({ cause: endInWords(status) }))
     const without = (helper: Helper) =>
