@@ -40,7 +40,7 @@ describe("libkrun in the testbed", () => {
     writeFileSync(path.join(scratch, "terminal.py"), terminal)
     writeFileSync(path.join(scratch, "scan.py"), scan)
     writeFileSync(path.join(scratch, "escapes.py"), escapes("/opt/test/outer"))
-    writeFileSync(path.join(scratch, "logs.py"), logRows({ size: 80_000, followers: 2, setsClock: true }))
+    writeFileSync(path.join(scratch, "logs.py"), logRows({ capMib: 8, size: 16_000, followers: 2, setsClock: true }))
     packageFolder(path.join(scratch, "index"), "made", wheel("made", randomBytes(1_000_000)))
     mkdirSync(path.join(scratch, "pip"))
     copyFileSync(bundledPip(), path.join(scratch, "pip/pip.whl"))

@@ -4,6 +4,7 @@
 import { type InstanceId, InvalidArgument, type LogEntry, type LogQuery, LogUnavailable } from "@aegis/domain"
 import { AegisPaths, Directories } from "@aegis/host"
 import * as Chunk from "effect/Chunk"
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -17,6 +18,15 @@ import * as LogFilter from "./LogFilter.ts"
 import { LogReader, tailAfter } from "./LogReader.ts"
 import * as LogWriter from "./LogWriter.ts"
 import type { LogLimits } from "./SegmentAppender.ts"
+
+const mebibyte = 1024 * 1024
+
+export const defaultLimits: LogLimits = { segmentBytes: 4 * mebibyte, capBytes: 64 * mebibyte }
+
+const capMib = Config.integer("AEGIS_LOG_CAP").pipe(
+  Config.validate({ message: "4 to 65536 MiB", validation: (mib) => mib >= 4 && mib <= 65_536 }),
+  Config.withDefault(defaultLimits.capBytes / mebibyte)
+)
 
 export class LogStore extends Context.Tag("@aegis/logs/LogStore")<
   LogStore,
@@ -42,9 +52,12 @@ export class LogStore extends Context.Tag("@aegis/logs/LogStore")<
   }
 >() {
   static readonly layer = (limits: Partial<LogLimits> = {}) => Layer.scoped(this, make({ ...defaultLimits, ...limits }))
-}
 
-export const defaultLimits: LogLimits = { segmentBytes: 4 * 1024 * 1024, capBytes: 64 * 1024 * 1024 }
+  /** Each instance's log may take `AEGIS_LOG_CAP` MiB, 64 unless told. */
+  static readonly configured = Layer.unwrapEffect(
+    Effect.map(capMib, (mib) => LogStore.layer({ capBytes: mib * mebibyte, segmentBytes: (mib * mebibyte) / 16 }))
+  )
+}
 
 const make = (limits: LogLimits) =>
   Effect.gen(function* () {

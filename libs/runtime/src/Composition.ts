@@ -34,7 +34,7 @@ export const realBackends = Layer.unwrapScoped(
 const journal = Layer.unwrapEffect(Effect.map(AegisPaths, ({ journal }) => journalAt({ file: journal })))
 
 /** What needs no backend. */
-const stores = Layer.mergeAll(Workspaces.layer, LogStore.layer(), PortListeners.layer, Vault.layer, journal)
+const stores = Layer.mergeAll(Workspaces.layer, LogStore.configured, PortListeners.layer, Vault.layer, journal)
 
 /** All that runs instances, over a choice of backends, a base root file system and the images of this home. */
 export const services = Router.layer.pipe(
