@@ -224,7 +224,7 @@ def _():
         kill_daemon()
         said("up")
     until("the end of it", lambda: there("ended"))
-    until("its last line", lambda: numbers(log("--tail", "1"))[-1:] == [size // 4 - 1])
+    until("its last line", lambda: numbers(log("--tail", "20"))[-1:] == [size // 4 - 1])
     now = log("--source", "primary")
     kept = numbers(now)
     assert kept[-(size // 4):] == list(range(size // 4)), (len(kept), kept[:3], kept[-3:])
