@@ -10,7 +10,7 @@ describe("the log of a guest", () => {
     aegis = await Product.make()
     const unshare = process.getuid?.() === 0 ? "-m" : "-rm"
     const PATH = `${dist}:${process.env["PATH"] ?? ""}`
-    const rows = logRows({ capMib: 64, size: 80_000, followers: 5, setsClock: false })
+    const rows = logRows({ capMib: 64, size: 80_000, followers: 5, rest: 0, setsClock: false })
     const { stderr, stdout } = await start("unshare", [unshare, "python3", "-c", rows], { env: { ...aegis.env, PATH } })
       .ended
     said = `${stdout}${stderr}`

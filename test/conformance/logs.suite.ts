@@ -40,7 +40,9 @@ def wait(name):
     while not os.path.exists(name): time.sleep(0.05)
 def lines(count):
     pad = b"." * 991 + b"\n"
-    for at in range(0, count, 50): out(b"".join(b"%08d" % (at + i) + pad for i in range(50)))
+    for at in range(0, count, 50):
+        out(b"".join(b"%08d" % (at + i) + pad for i in range(50)))
+        time.sleep(float(sys.argv[2]))
 out(b"first\n" + b"[exec] not an exec\n" + b"process exited (code=7)\n")
 out(bytes(range(256)) * 4 + b"\n")
 out(b"x" * 4_000_000 + b"end\n")
@@ -69,6 +71,8 @@ export const logRows = (options: {
   readonly capMib: number
   readonly size: number
   readonly followers: number
+  /** Seconds that the guest rests after each 50 lines: where readers are emulated twice, they are not to be overtaken by the cap. */
+  readonly rest: number
   readonly setsClock: boolean
 }): string => String.raw`
 import base64, json, os, re, stat, subprocess, sys, tempfile, threading, time
@@ -87,7 +91,8 @@ def payload(entry):
     raw = base64.b64decode(entry["line_base64"]) if "line_base64" in entry else entry["line"].encode()
     return raw + (b"" if entry.get("partial") else b"\n")
 def primary(all): return [one for one in all if "gap" not in one and one["source"] == "server"]
-def numbers(all): return [int(payload(one)[:8]) for one in primary(all) if re.match(rb"^\d{8}\.{900}", payload(one))]
+# A line that was unfinished while no daemon was there may be in two pieces.
+def numbers(all): return [int(line) for line in re.findall(rb"^(\d{8})\.{991}$", b"".join(map(payload, primary(all))), re.M)]
 def until(what, look, seconds=120):
     end = time.time() + seconds
     while not look():
@@ -112,7 +117,7 @@ def start(name, *args, workspace=work):
 
 open(os.path.join(work, "guest.py"), "w").write(${JSON.stringify(guest)})
 said("up")
-start("box", "--", "python3", "guest.py", str(size))
+start("box", "--", "python3", "guest.py", str(size), "${options.rest}")
 id = json.loads(said("instance", "info", "box", "--json"))["id"]
 folder = os.path.join(data, "logs", id)
 until("it has begun", lambda: there("begun"))

@@ -40,7 +40,10 @@ describe("libkrun in the testbed", () => {
     writeFileSync(path.join(scratch, "terminal.py"), terminal)
     writeFileSync(path.join(scratch, "scan.py"), scan)
     writeFileSync(path.join(scratch, "escapes.py"), escapes("/opt/test/outer"))
-    writeFileSync(path.join(scratch, "logs.py"), logRows({ capMib: 8, size: 16_000, followers: 2, setsClock: true }))
+    writeFileSync(
+      path.join(scratch, "logs.py"),
+      logRows({ capMib: 8, size: 16_000, followers: 2, rest: 0.1, setsClock: true })
+    )
     packageFolder(path.join(scratch, "index"), "made", wheel("made", randomBytes(1_000_000)))
     mkdirSync(path.join(scratch, "pip"))
     copyFileSync(bundledPip(), path.join(scratch, "pip/pip.whl"))
@@ -57,7 +60,7 @@ describe("libkrun in the testbed", () => {
     const started = performance.now()
     return runInTestbed({
       script: libkrunJob(fsxCommand(500)),
-      timeoutMs: 540_000,
+      timeoutMs: 720_000,
       dataSize: 2 * 1024 ** 3,
       onLine: (line) => {
         if (line.startsWith("== "))
