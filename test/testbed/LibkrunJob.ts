@@ -149,8 +149,6 @@ echo "== down"
 aegis down
 sleep 1
 echo "processes: $(pgrep -c -f 'opt/aegis/aegis')"
-echo "== log"
-timeout -k 5 300 python3 $D/logs.py 2>&1; echo "rc $?"
 echo "== conformance"
 NODE_PATH=/opt/aegis/node_modules timeout -k 5 200 node /opt/test/conformance.cjs /opt/aegis $TESTBED_DATA/c /opt/test/busybox.ext4
 `

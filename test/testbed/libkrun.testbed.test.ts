@@ -5,7 +5,6 @@ import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { runInTestbed, TestbedError } from "../../testbed/testbed.mjs"
-import { clockCase, logCases, logRows } from "../conformance/logs.suite.ts"
 import { conformanceCases } from "../conformance/suite.ts"
 import { busyboxDisk } from "../product/busyboxDisk.ts"
 import { fsxCommand, fsxWorkspace } from "../product/Fsx.ts"
@@ -40,10 +39,6 @@ describe("libkrun in the testbed", () => {
     writeFileSync(path.join(scratch, "terminal.py"), terminal)
     writeFileSync(path.join(scratch, "scan.py"), scan)
     writeFileSync(path.join(scratch, "escapes.py"), escapes("/opt/test/outer"))
-    writeFileSync(
-      path.join(scratch, "logs.py"),
-      logRows({ capMib: 8, size: 16_000, followers: 2, rest: 0.1, setsClock: true })
-    )
     packageFolder(path.join(scratch, "index"), "made", wheel("made", randomBytes(1_000_000)))
     mkdirSync(path.join(scratch, "pip"))
     copyFileSync(bundledPip(), path.join(scratch, "pip/pip.whl"))
@@ -60,7 +55,7 @@ describe("libkrun in the testbed", () => {
     const started = performance.now()
     return runInTestbed({
       script: libkrunJob(fsxCommand(500)),
-      timeoutMs: 720_000,
+      timeoutMs: 540_000,
       dataSize: 2 * 1024 ** 3,
       onLine: (line) => {
         if (line.startsWith("== "))
@@ -93,10 +88,6 @@ describe("libkrun in the testbed", () => {
   it.each(cases.map(({ title }) => title))("conformance: %s", (title) => {
     const line = output.split("\n").find((one) => one.startsWith(`ok ${title}`) || one.startsWith(`not ok ${title}`))
     assert.strictEqual(line, `ok ${title}`, output.slice(-4000))
-  })
-
-  it.each([...logCases, clockCase])("the log: %s", (title) => {
-    assert.include(section("log").split("\n"), `ok ${title.split(" ")[0]}`, section("log"))
   })
 
   it("S-066 aegis run prints hello from a libkrun guest, whose kernel is libkrunfw's, and exits with its code", () => {
