@@ -55,7 +55,7 @@ describe("libkrun in the testbed", () => {
     const started = performance.now()
     return runInTestbed({
       script: libkrunJob(fsxCommand(500)),
-      timeoutMs: 540_000,
+      timeoutMs: 720_000,
       dataSize: 2 * 1024 ** 3,
       onLine: (line) => {
         if (line.startsWith("== "))
