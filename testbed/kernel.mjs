@@ -1,34 +1,66 @@
 import { existsSync } from "node:fs"
-import { readdir, readFile } from "node:fs/promises"
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises"
 import * as path from "node:path"
-import { aptWith, codename, ownSources, ownState, unpackAll } from "./apt.mjs"
-import { findProgram, run, TestbedError } from "./process.mjs"
+import { findProgram, needProgram, run, TestbedError } from "./process.mjs"
 
 const metapackage = "linux-image-amd64"
+const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-const downloadWith = async (scratch, options, update) => {
-  const apt = aptWith(scratch, options)
-  if (update) await apt.update()
-  const shown = await apt.show(metapackage)
-  const image = /^Depends:.*?(linux-image-[\w.+-]+)/m.exec(shown)?.[1]
-  if (image === undefined) throw new TestbedError("preparation-failed", `${metapackage} names no kernel`, shown)
-  await apt.download(image)
+const option = (name, value) => ["-o", `${name}=${value}`]
+
+/** apt with package lists of its own, so that neither root nor the system's lists are needed, nor changed. */
+const ownState = async (scratch) => {
+  for (const directory of ["apt/lists/partial", "apt/cache/archives/partial"]) {
+    await mkdir(path.join(scratch, directory), { recursive: true })
+  }
+  return [
+    ...option("Dir::State", path.join(scratch, "apt")),
+    ...option("Dir::State::Lists", path.join(scratch, "apt/lists")),
+    ...option("Dir::State::Status", "/dev/null"),
+    ...option("Dir::Cache", path.join(scratch, "apt/cache")),
+    ...option("Acquire::Languages", "none"),
+    ...option("APT::Architecture", "amd64"),
+    ...option("APT::Architectures", "amd64")
+  ]
 }
 
-/** The suites that a kernel of this Debian comes from. */
-const ownSuites = async (scratch) => {
-  const name = await codename()
-  return ownSources(scratch, [
-    ["debian", name],
-    ["debian-security", `${name}-security`]
-  ])
+const debianSources = async (scratch) => {
+  const release = existsSync("/etc/os-release") ? await readFile("/etc/os-release", "utf8") : ""
+  const codename = /^ID=debian$/m.test(release)
+    ? (/^VERSION_CODENAME=(\w+)$/m.exec(release)?.[1] ?? "bookworm")
+    : "bookworm"
+  const file = path.join(scratch, "debian.list")
+  await writeFile(
+    file,
+    `deb [signed-by=${keyring}] http://deb.debian.org/debian ${codename} main\n` +
+      `deb [signed-by=${keyring}] http://deb.debian.org/debian-security ${codename}-security main\n`
+  )
+  return [...option("Dir::Etc::SourceList", file), ...option("Dir::Etc::SourceParts", "/dev/null")]
+}
+
+const downloadWith = async (scratch, options, update) => {
+  const aptGet = needProgram("apt-get", "apt")
+  const aptCache = needProgram("apt-cache", "apt")
+  // apt as root drops to the user _apt, which may not write here; as a plain user the option changes nothing.
+  const all = [...options, ...option("APT::Sandbox::User", "root"), "-q"]
+  if (update) await run(aptGet, [...all, "update"], { cwd: scratch })
+  const shown = (await run(aptCache, [...all, "show", "--no-all-versions", metapackage], { cwd: scratch })).toString(
+    "utf8"
+  )
+  const image = /^Depends:.*?(linux-image-[\w.+-]+)/m.exec(shown)?.[1]
+  if (image === undefined) throw new TestbedError("preparation-failed", `${metapackage} names no kernel`, shown)
+  await run(aptGet, [...all, "download", image], { cwd: scratch })
 }
 
 const download = async (scratch, report) => {
   const attempts = [
     { name: "this system's package lists", update: false, options: async () => [] },
     { name: "this system's package sources", update: true, options: () => ownState(scratch) },
-    { name: "deb.debian.org", update: true, options: () => ownSuites(scratch) }
+    {
+      name: "deb.debian.org",
+      update: true,
+      options: async () => [...(await ownState(scratch)), ...(await debianSources(scratch))]
+    }
   ]
   const failures = []
   for (const { name, options, update } of attempts) {
@@ -71,7 +103,7 @@ export const fetchKernel = async (scratch, report) => {
   const archive = await download(scratch, report)
   report(`unpacking ${archive}`)
   const root = path.join(scratch, "kernel")
-  await unpackAll(scratch, root)
+  await run(needProgram("dpkg-deb", "dpkg"), ["-x", path.join(scratch, archive), root])
   // On Debian 13 and later the modules are under /usr/lib; depmod and modprobe want them under /lib.
   const modulesRoot = existsSync(path.join(root, "lib/modules")) ? root : path.join(root, "usr")
   const [release] = await readdir(path.join(modulesRoot, "lib/modules"))

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process"
 import { StringDecoder } from "node:string_decoder"
-import { findProgram, TestbedError } from "./process.mjs"
+import { findProgram, needProgram, TestbedError } from "./process.mjs"
 
 const consoleLimit = 65536
 const outputLimit = 64 * 1024 * 1024
@@ -50,7 +50,8 @@ const qemuArguments = ({ cpus, disk, initrd, kernel, memoryMib }) => [
 /**
  * Node's own death by SIGKILL must not leave a machine behind: the kernel ends QEMU with the thread that started it.
  */
-const command = (qemu, args) => {
+const command = (args) => {
+  const qemu = needProgram("qemu-system-x86_64", "qemu-system-x86")
   const setpriv = findProgram("setpriv")
   return setpriv === undefined ? [qemu, args] : [setpriv, ["--pdeathsig", "KILL", "--", qemu, ...args]]
 }
@@ -60,7 +61,7 @@ const command = (qemu, args) => {
  * TestbedError of kind `timeout`, `aborted` or `crashed` (the machine ended without an exit code). QEMU has ended in
  * every case.
  * @param {{
- *   emulator: string, kernel: string, initrd: string, disk: string, memoryMib: number, cpus: number, timeoutMs: number
+ *   kernel: string, initrd: string, disk: string, memoryMib: number, cpus: number, timeoutMs: number
  *   onLine: (line: string) => void, onReady: () => void, signal?: AbortSignal
  * }} options
  * @returns {Promise<{ exitCode: number, output: string, bootMs: number, jobMs: number }>}
@@ -68,7 +69,7 @@ const command = (qemu, args) => {
 export const runMachine = (options) =>
   new Promise((resolve, reject) => {
     const started = performance.now()
-    const [program, args] = command(options.emulator, qemuArguments(options))
+    const [program, args] = command(qemuArguments(options))
     // A session of its own: Ctrl+C in the terminal reaches this program alone, which then ends the machine.
     const qemu = spawn(program, args, { stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"], detached: true })
     const [, console_, stderr, output, control] = qemu.stdio

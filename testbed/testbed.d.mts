@@ -58,13 +58,7 @@ export function defaultCache(): string
 export function ensureTestbed(
   cacheDir?: string,
   options?: { readonly report?: ((line: string) => void) | undefined }
-): Promise<{
-  readonly emulator: string
-  readonly kernel: string
-  readonly initrd: string
-  readonly release: string
-  readonly busybox: string
-}>
+): Promise<{ readonly kernel: string; readonly initrd: string; readonly release: string; readonly busybox: string }>
 
 /**
  * Boots the machine, runs the script in it and resolves when the machine is gone; rejects with a TestbedError when it

@@ -5,7 +5,6 @@ import { cp, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFil
 import * as os from "node:os"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { emulatorVersion, ensureEmulator } from "./emulator.mjs"
 import { makeInitrd } from "./initrd.mjs"
 import { fetchKernel } from "./kernel.mjs"
 import { runMachine } from "./machine.mjs"
@@ -69,19 +68,12 @@ const moveInto = (from, to) =>
     if (error.code !== "EEXIST" && error.code !== "ENOTEMPTY") throw error
   })
 
-/** Moves what `make` has made, in an empty directory that it gets, to where it is kept. */
-const keep = (cacheDir, directory, make) =>
-  withRunDirectory(cacheDir, async (scratch) => {
-    await moveInto(await make(scratch), directory)
-    return directory
-  })
-
 /**
  * Makes the machine's kernel and initramfs, or finds them in the cache: needs the network the first time only, never
  * root.
  * @param {string} [cacheDir]
  * @param {{ report?: (line: string) => void }} [options]
- * @returns {Promise<{ emulator: string, kernel: string, initrd: string, release: string, busybox: string }>}
+ * @returns {Promise<{ kernel: string, initrd: string, release: string, busybox: string }>}
  */
 export const ensureTestbed = async (cacheDir = defaultCache(), { report = () => {} } = {}) => {
   if (process.platform !== "linux" || process.arch !== "x64") {
@@ -91,16 +83,13 @@ export const ensureTestbed = async (cacheDir = defaultCache(), { report = () => 
     )
   }
   const busybox = needProgram("busybox", "busybox-static")
-  const emulator = await ensureEmulator((fetch) => {
-    const directory = path.join(cacheDir, `testbed-qemu-${emulatorVersion}`)
-    return existsSync(directory) ? Promise.resolve(directory) : keep(cacheDir, directory, fetch)
-  }, report)
-  const recipe = ["apt.mjs", "kernel.mjs", "initrd.mjs", "init.sh"].map((name) => path.join(here, name))
+  needProgram("qemu-system-x86_64", "qemu-system-x86")
+  const recipe = ["kernel.mjs", "initrd.mjs", "init.sh"].map((name) => path.join(here, name))
   const hash = createHash("sha256")
   for (const file of [...recipe, busybox]) hash.update(await readFile(file))
   const directory = path.join(cacheDir, `testbed-${hash.digest("hex").slice(0, 16)}`)
   if (!existsSync(directory)) {
-    await keep(cacheDir, directory, async (scratch) => {
+    await withRunDirectory(cacheDir, async (scratch) => {
       const kernel = await fetchKernel(scratch, report)
       report("packing the initramfs")
       const made = path.join(scratch, "testbed")
@@ -111,11 +100,11 @@ export const ensureTestbed = async (cacheDir = defaultCache(), { report = () => 
         await makeInitrd(kernel, busybox, await readFile(path.join(here, "init.sh")))
       )
       await writeFile(path.join(made, "release"), `${kernel.release}\n${kernel.archive}\n`)
-      return made
+      await moveInto(made, directory)
     })
   }
   const [release = ""] = (await readFile(path.join(directory, "release"), "utf8")).split("\n")
-  return { emulator, kernel: path.join(directory, "kernel"), initrd: path.join(directory, "initrd"), release, busybox }
+  return { kernel: path.join(directory, "kernel"), initrd: path.join(directory, "initrd"), release, busybox }
 }
 
 /**
