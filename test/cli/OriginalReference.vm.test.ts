@@ -2,13 +2,11 @@
  * The examples of the reference that this product was specified by (`shared/spec/cli-reference.md`), in its order, as one session on one
  * machine. What is printed must be what the reference prints; where it is not, a line says what is, and why.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { freePort } from "../../libs/runtime/test/freePort.ts"
-import { dist, Product, start, until } from "../product/Product.ts"
-import { linesOf, shapeOf } from "../product/Transcript.ts"
+import { dist, until } from "../product/Product.ts"
+import { linesOf, shapeOf, terminal } from "../product/Transcript.ts"
 
 const document = path.resolve(import.meta.dirname, "../../../shared/spec/cli-reference.md")
 
@@ -139,32 +137,19 @@ globalThis.Date = new Proxy(Date, { construct: (of, args) => new of(...(args.len
 }
 
 describe("the reference that this product was specified by", () => {
-  let product: Product
-  let router = 0
-  let scratch = ""
+  let at: Awaited<ReturnType<typeof terminal>>
 
   beforeAll(async () => {
-    router = await freePort()
-    product = await Product.make({ AEGIS_ROUTER_PORT: String(router) })
-    scratch = mkdtempSync(path.join(tmpdir(), "aegis-original-"))
-    for (const folder of ["app", "bin"]) mkdirSync(path.join(scratch, folder))
+    at = await terminal()
     for (const [name, text] of Object.entries(beside)) {
       const head = name.endsWith(".cjs") ? "" : "#!/bin/sh\n"
-      writeFileSync(path.join(scratch, "bin", name), `${head}${text}\n`, { mode: 0o755 })
+      writeFileSync(path.join(at.bin, name), `${head}${text}\n`, { mode: 0o755 })
     }
   })
-  afterAll(async () => {
-    await product?.remove()
-    rmSync(scratch, { recursive: true, force: true })
-  })
+  afterAll(() => at?.remove())
 
-  const begin = (command: string) =>
-    start("sh", ["-c", `exec 2>&1; exec ${command.replaceAll(":8099", `:${router}`)}`], {
-      cwd: path.join(scratch, "app"),
-      env: { ...product.env, HOME: scratch, PATH: `${scratch}/bin:${dist}:${process.env["PATH"] ?? ""}` }
-    })
-  const shown = (stdout: string) =>
-    shapeOf(stdout.replaceAll(`:${router}`, ":8099").replaceAll(dist, "/opt/homebrew/bin"))
+  const begin = (command: string) => at.begin(`exec ${command}`)
+  const shown = (stdout: string) => shapeOf(at.shown(stdout).replaceAll(dist, "/opt/homebrew/bin"))
 
   it("is what stands here, where it lies beside this checkout", () => {
     const blocks = existsSync(document)

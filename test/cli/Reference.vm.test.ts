@@ -2,13 +2,10 @@
  * The transcripts of the README and of docs/cli-reference.md, each run from top to bottom as one session. `AEGIS_UPDATE_DOCS=1` writes what
  * is printed into the document instead of comparing it.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { freePort } from "../../libs/runtime/test/freePort.ts"
-import { dist, Product, start } from "../product/Product.ts"
-import { linesOf, shapeOf } from "../product/Transcript.ts"
+import { linesOf, shapeOf, terminal } from "../product/Transcript.ts"
 
 const update = process.env["AEGIS_UPDATE_DOCS"] === "1"
 
@@ -17,30 +14,17 @@ describe.each([
   { name: "docs/cli-reference.md", blocks: 6 }
 ])("$name", ({ blocks: least, name }) => {
   const document = path.resolve(import.meta.dirname, "../..", name)
-  let product: Product
-  let router = 0
-  let scratch = ""
+  let at: Awaited<ReturnType<typeof terminal>>
 
   beforeAll(async () => {
-    router = await freePort()
-    product = await Product.make({ AEGIS_ROUTER_PORT: String(router) })
-    scratch = mkdtempSync(path.join(tmpdir(), "aegis-reference-"))
-    mkdirSync(path.join(scratch, "app"))
-    symlinkSync(product.home, path.join(scratch, ".aegis"))
+    at = await terminal()
+    symlinkSync(at.product.home, path.join(at.home, ".aegis"))
   })
-  afterAll(async () => {
-    await product?.remove()
-    rmSync(scratch, { recursive: true, force: true })
-  })
+  afterAll(() => at?.remove())
 
   const printed = async (command: string) => {
-    const env = { ...product.env, HOME: scratch, PATH: `${dist}:${process.env["PATH"] ?? ""}` }
-    const cwd = path.join(scratch, "app")
-    const { stdout } = await start("sh", ["-c", `exec 2>&1; ${command.replaceAll(":8099", `:${router}`)}`], {
-      cwd,
-      env
-    }).ended
-    return stdout.replaceAll(`:${router}`, ":8099").replaceAll(product.home, "~/.aegis").replaceAll(scratch, "~")
+    const { stdout } = await at.begin(command).ended
+    return at.shown(stdout).replaceAll(at.product.home, "~/.aegis").replaceAll(at.home, "~")
   }
 
   it("prints what it says", { timeout: 600_000 }, async () => {

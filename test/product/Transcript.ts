@@ -1,4 +1,9 @@
-/** Transcripts in documents: a block's commands (`$ …`), each with what is printed below it. */
+/** Transcripts in documents: a block's commands (`$ …`), each with what is printed below it, and where they are run. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { freePort } from "../../libs/runtime/test/freePort.ts"
+import { dist, Product, start } from "./Product.ts"
 
 export interface Line {
   readonly command: string
@@ -32,3 +37,29 @@ export const shapeOf = (text: string) =>
     .replaceAll(/(libkrun|qemu) \((kvm|tcg|emulat\w+)[^)]*\)/g, "BACKEND")
     .replaceAll(/[ \t]+/g, " ")
     .replaceAll(/ $/gm, "")
+
+/**
+ * A person's terminal: a product of its own, `aegis` on the PATH behind what lies in `bin`, and an empty directory to stand in. Where a
+ * command says 8099 it means the product's router.
+ */
+export const terminal = async () => {
+  const router = await freePort()
+  const product = await Product.make({ AEGIS_ROUTER_PORT: String(router) })
+  const home = mkdtempSync(path.join(tmpdir(), "aegis-terminal-"))
+  const [bin, cwd] = [path.join(home, "bin"), path.join(home, "app")]
+  for (const folder of [bin, cwd]) mkdirSync(folder)
+  const env = { ...product.env, HOME: home, PATH: `${bin}:${dist}:${process.env["PATH"] ?? ""}` }
+  return {
+    product,
+    home,
+    bin,
+    /** Begins a shell's line, whose errors come among its output. */
+    begin: (line: string) => start("sh", ["-c", `exec 2>&1; ${line.replaceAll(":8099", `:${router}`)}`], { cwd, env }),
+    /** What it has printed, as the document has it. */
+    shown: (printed: string) => printed.replaceAll(`:${router}`, ":8099"),
+    remove: async () => {
+      await product.remove()
+      rmSync(home, { recursive: true, force: true })
+    }
+  }
+}

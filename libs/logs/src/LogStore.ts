@@ -21,11 +21,15 @@ import type { LogLimits } from "./SegmentAppender.ts"
 
 const mebibyte = 1024 * 1024
 
-export const defaultLimits: LogLimits = { segmentBytes: 4 * mebibyte, capBytes: 64 * mebibyte }
+const defaultMib = 64
+
+const limitsOf = (mib: number): LogLimits => ({ capBytes: mib * mebibyte, segmentBytes: (mib * mebibyte) / 16 })
+
+export const defaultLimits = limitsOf(defaultMib)
 
 const capMib = Config.integer("AEGIS_LOG_CAP").pipe(
   Config.validate({ message: "4 to 65536 MiB", validation: (mib) => mib >= 4 && mib <= 65_536 }),
-  Config.withDefault(defaultLimits.capBytes / mebibyte)
+  Config.withDefault(defaultMib)
 )
 
 export class LogStore extends Context.Tag("@aegis/logs/LogStore")<
@@ -54,9 +58,7 @@ export class LogStore extends Context.Tag("@aegis/logs/LogStore")<
   static readonly layer = (limits: Partial<LogLimits> = {}) => Layer.scoped(this, make({ ...defaultLimits, ...limits }))
 
   /** Each instance's log may take `AEGIS_LOG_CAP` MiB, 64 unless told. */
-  static readonly configured = Layer.unwrapEffect(
-    Effect.map(capMib, (mib) => LogStore.layer({ capBytes: mib * mebibyte, segmentBytes: (mib * mebibyte) / 16 }))
-  )
+  static readonly configured = Layer.unwrapEffect(Effect.map(capMib, (mib) => LogStore.layer(limitsOf(mib))))
 }
 
 const make = (limits: LogLimits) =>
