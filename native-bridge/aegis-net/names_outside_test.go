@@ -157,6 +157,7 @@ func TestAThousandConnectionsAreOpenAtOnce(t *testing.T) {
 	o.seen(t)
 	var opening, using sync.WaitGroup
 	opening.Add(many)
+	counted := make(chan struct{})
 	for i := range many {
 		using.Go(func() {
 			conn, err := g.dialWithin(fmt.Sprintf("203.0.113.10:%d", echoPort), time.Minute)
@@ -166,7 +167,7 @@ func TestAThousandConnectionsAreOpenAtOnce(t *testing.T) {
 				return
 			}
 			defer conn.Close()
-			opening.Wait()
+			<-counted
 			_ = conn.SetDeadline(time.Now().Add(time.Minute))
 			text := fmt.Appendf(nil, "number %d", i)
 			_, _ = conn.Write(text)
@@ -180,6 +181,7 @@ func TestAThousandConnectionsAreOpenAtOnce(t *testing.T) {
 	if open := n.flows.count(); open < many {
 		t.Errorf("%d are open", open)
 	}
+	close(counted)
 	using.Wait()
 	if seen := o.seen(t); len(seen) != many {
 		t.Errorf("the world saw %d", len(seen))

@@ -21,7 +21,7 @@ const paths = AegisPaths.layer(product).pipe(
       ConfigProvider.fromMap(
         new Map([
           ["AEGIS_HOME", home],
-          ["AEGIS_BOOT_TIMEOUT", "120"]
+          ["AEGIS_BOOT_TIMEOUT", "60"]
         ])
       )
     )
@@ -38,14 +38,14 @@ const program = Effect.gen(function* () {
     patience: 10
   })
   for (const { body, title } of cases) {
-    const exit = yield* Effect.exit(Effect.scoped(body).pipe(Effect.timeout("3 minutes")))
+    const exit = yield* Effect.exit(Effect.scoped(body).pipe(Effect.timeout("100 seconds")))
     const line = Exit.match(exit, {
       onSuccess: () => `ok ${title}`,
       onFailure: (cause) => `not ok ${title}: ${Cause.pretty(cause).split("\n").slice(0, 4).join(" | ")}`
     })
     process.stdout.write(`${line}\n`)
   }
-}).pipe(Effect.scoped, Effect.withConfigProvider(ConfigProvider.fromMap(new Map([["AEGIS_BOOT_TIMEOUT", "120"]]))))
+}).pipe(Effect.scoped, Effect.withConfigProvider(ConfigProvider.fromMap(new Map([["AEGIS_BOOT_TIMEOUT", "60"]]))))
 
 Effect.runPromise(program).then(
   () => process.exit(0),

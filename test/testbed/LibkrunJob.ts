@@ -1,9 +1,21 @@
 /**
  * What is run in the testbed: `aegis` with libkrun, one section after the other, each headed by `== NAME`. /opt/aegis is the product,
- * /opt/rootfs the base root file system, /opt/test what the test brings.
+ * /opt/rootfs the base root file system, /opt/test what the test brings. The sections stand in parts, none of which needs another: a
+ * machine that takes the place of one that died is given those that have not ended yet.
  */
-export const libkrunJob = (fsx: ReadonlyArray<string>): string => String.raw`
-cd /tmp
+export const libkrunJob = (fsx: ReadonlyArray<string>, ended: ReadonlySet<string>): string =>
+  [
+    prelude,
+    ...Object.entries(parts(fsx)).flatMap(([name, script]) =>
+      ended.has(name) ? [] : [`{\n${script}}\nlast=$?\necho "${endOfPart}${name}"\n`]
+    ),
+    "exit $last\n"
+  ].join("")
+
+/** What heads the line that tells that a part has ended. */
+export const endOfPart = "== the end of "
+
+const prelude = String.raw`cd /tmp
 # Whatever hangs is ended here, with 124 as its exit code, and is then one section's failure and not the whole machine's.
 mkdir /tmp/bin
 printf '#!/bin/sh\nexec timeout --foreground -k 30 150 /opt/aegis/aegis "$@"\n' > /tmp/bin/aegis
@@ -21,6 +33,10 @@ aegis up
 # The first guest of this emulated hypervisor now and then never comes up, as the testbed's README says of other flags; the ones after it do.
 # Each failure here is printed, and three in a row fail what follows.
 for i in 1 2 3; do aegis run -- true && break; echo "warm-up $i failed"; done
+`
+
+const parts = (fsx: ReadonlyArray<string>): Readonly<Record<string, string>> => ({
+  alone: String.raw`
 echo "== hello"
 aegis run -- sh -c 'echo hello from aegis; uname -r; exit 42'; echo "rc $?"
 echo "== status"
@@ -47,7 +63,8 @@ sleep 1
 cat /tmp/out | grep -v '^up$'
 left
 cat /tmp/confined
-
+`,
+  together: String.raw`
 # Two at once from here on: each waits for its guests as often as it computes.
 beside() {
 echo "== attacked"
@@ -118,6 +135,8 @@ aegis instance delete box
 wait $follower; echo "rc $?"
 cmp -n $(stat -c %s /tmp/out) /tmp/followed /tmp/out && echo "the same"
 aegis logs box 2>&1; echo "rc $?"
+`,
+  network: String.raw`
 echo "== scan"
 # The machine has loopback only: addresses of other kinds on it are as good as a network.
 for address in 10.1.2.3/32 192.168.1.5/32 169.254.169.254/32 100.64.0.5/32 203.0.113.9/32 fd00::5/128; do ip addr add $address dev lo; done
@@ -145,13 +164,18 @@ kill -9 $(pgrep -f '[a]egis-net --network')
 echo "after: $(hello)"
 for i in 1 2 3 4 5 6 7 8 9 10; do aegis events net | grep "network crashed" && break; sleep 1; done
 aegis instance delete net > /dev/null; kill $server
+`,
+  down: String.raw`
 echo "== down"
 aegis down
 sleep 1
 echo "processes: $(pgrep -c -f 'opt/aegis/aegis')"
+`,
+  conformance: String.raw`
 echo "== conformance"
-NODE_PATH=/opt/aegis/node_modules timeout -k 5 200 node /opt/test/conformance.cjs /opt/aegis $TESTBED_DATA/c /opt/test/busybox.ext4
+NODE_PATH=/opt/aegis/node_modules timeout -k 5 500 node /opt/test/conformance.cjs /opt/aegis $TESTBED_DATA/c /opt/test/busybox.ext4
 `
+})
 
 /** Runs its arguments at a terminal of 33 lines and 77 columns in which `word` is typed, and ends as they do. */
 export const terminal = `
