@@ -190,6 +190,7 @@ export class Product {
     await this.run(["down"])
     // A daemon that a test has killed has left its guests running, for the next one.
     for (const { pid } of this.#processes()) process.kill(pid, "SIGKILL")
-    rmSync(this.home, { recursive: true, force: true })
+    // One that dies may still make a file.
+    rmSync(this.home, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
   }
 }
