@@ -61,7 +61,7 @@ const command = (args) => {
  * TestbedError of kind `timeout`, `aborted` or `crashed` (the machine ended without an exit code). QEMU has ended in
  * every case.
  * @param {{
- *   kernel: string, initrd: string, disk: string, memoryMib: number, cpus: number, timeoutMs: number
+ *   kernel: string, initrd: string, disk: string, memoryMib: number, cpus: number, timeoutMs: number, silenceMs: number
  *   onLine: (line: string) => void, onReady: () => void, signal?: AbortSignal
  * }} options
  * @returns {Promise<{ exitCode: number, output: string, bootMs: number, jobMs: number }>}
@@ -85,6 +85,7 @@ export const runMachine = (options) =>
     }
     const onAbort = () => end("aborted")
     const timer = setTimeout(() => end("timeout"), options.timeoutMs)
+    const silence = setTimeout(() => end("silence"), options.silenceMs)
     options.signal?.addEventListener("abort", onAbort)
     if (options.signal?.aborted) onAbort()
 
@@ -97,6 +98,7 @@ export const runMachine = (options) =>
     // QEMU's death may show as ECONNRESET before it shows as the end of the process.
     for (const stream of [console_, stderr, output, control]) stream.on("error", () => {})
     lines(output, (line) => {
+      silence.refresh()
       text = (text + line + "\n").slice(-outputLimit)
       options.onLine(line)
     })
@@ -118,12 +120,15 @@ export const runMachine = (options) =>
         .join("\n")
     const settle = (spawnError) => {
       clearTimeout(timer)
+      clearTimeout(silence)
       options.signal?.removeEventListener("abort", onAbort)
       if (exitCode !== undefined) return resolve({ exitCode, output: text, bootMs, jobMs })
       if (ending === "aborted") return reject(new TestbedError("aborted", "The testbed was interrupted", tail()))
-      if (ending === "timeout") {
+      if (ending === "timeout" || ending === "silence") {
         const where = bootMs === undefined ? "had not booted" : "had not finished its job"
-        return reject(new TestbedError("timeout", `The testbed ${where} after ${options.timeoutMs} ms`, tail()))
+        const when =
+          ending === "timeout" ? `after ${options.timeoutMs} ms` : `and said nothing for ${options.silenceMs} ms`
+        return reject(new TestbedError("timeout", `The testbed ${where} ${when}`, tail()))
       }
       reject(new TestbedError("crashed", `The testbed ended without an exit code${spawnError ?? ""}`, tail()))
     }

@@ -12,6 +12,8 @@ export interface TestbedJob {
   readonly script: string
   /** Boot and job together, after which the machine is ended; 120000 unless told. */
   readonly timeoutMs?: number | undefined
+  /** How long nothing may be said, from the boot on; then the machine is ended, which is a `timeout` too. As long as it likes unless told. */
+  readonly silenceMs?: number | undefined
   /** 4096 unless told. */
   readonly memoryMib?: number | undefined
   /** 2 unless told. */

@@ -166,13 +166,15 @@ export const runInTestbed = async (job) => {
   })
   return withRunDirectory(cacheDir, async (directory) => {
     const size = job.dataSize ?? 4 * 1024 ** 3
+    const timeoutMs = job.timeoutMs ?? 120_000
     const disk = await makeDisk(directory, { ...testbed, files, script: job.script, session, size, signal: job.signal })
     return runMachine({
       ...testbed,
       disk,
       memoryMib: job.memoryMib ?? 4096,
       cpus: job.cpus ?? 2,
-      timeoutMs: job.timeoutMs ?? 120_000,
+      timeoutMs,
+      silenceMs: job.silenceMs ?? timeoutMs,
       onLine: job.onLine ?? (() => {}),
       // QEMU holds the disk open: from here on not even SIGKILL leaves a file behind.
       onReady: () => void rm(directory, { recursive: true, force: true }),

@@ -171,6 +171,12 @@ aegis down
 sleep 1
 echo "processes: $(pgrep -c -f 'opt/aegis/aegis')"
 `,
+  logs: String.raw`
+echo "== rows"
+mkdir -m 700 $TESTBED_DATA/rows
+ln -s /opt/rootfs $TESTBED_DATA/rows/base-rootfs
+AEGIS_HOME=$TESTBED_DATA/rows AEGIS_ROUTER_PORT=0 timeout -k 5 500 python3 $D/rows.py 2>&1
+`,
   conformance: String.raw`
 echo "== conformance"
 NODE_PATH=/opt/aegis/node_modules timeout -k 5 500 node /opt/test/conformance.cjs /opt/aegis $TESTBED_DATA/c /opt/test/busybox.ext4

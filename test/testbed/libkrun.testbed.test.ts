@@ -8,6 +8,7 @@ import { runInTestbed, TestbedError } from "../../testbed/testbed.mjs"
 import { conformanceCases } from "../conformance/suite.ts"
 import { busyboxDisk } from "../product/busyboxDisk.ts"
 import { fsxCommand, fsxWorkspace } from "../product/Fsx.ts"
+import { logCases, logRows } from "../product/LogRows.ts"
 import { baseRootfs, dist } from "../product/Product.ts"
 import { bundledPip, packageFolder, wheel } from "../product/Wheel.ts"
 import { attacks, attempts, escapes } from "../product/WorkspaceAttacks.ts"
@@ -43,6 +44,7 @@ describe("libkrun in the testbed", () => {
     writeFileSync(path.join(scratch, "attacks.py"), attacks)
     writeFileSync(path.join(scratch, "terminal.py"), terminal)
     writeFileSync(path.join(scratch, "scan.py"), scan)
+    writeFileSync(path.join(scratch, "rows.py"), logRows({ capMib: 8, size: 14_000, pace: 0.1, followers: 2 }))
     writeFileSync(path.join(scratch, "escapes.py"), escapes("/opt/test/outer"))
     packageFolder(path.join(scratch, "index"), "made", wheel("made", randomBytes(1_000_000)))
     mkdirSync(path.join(scratch, "pip"))
@@ -58,12 +60,13 @@ describe("libkrun in the testbed", () => {
     const started = performance.now()
     const result = await runInTestbed({
       script: libkrunJob(fsxCommand(500), ended),
-      timeoutMs: Math.min(720_000, until - started),
+      timeoutMs: until - started,
+      silenceMs: 240_000,
       dataSize: 2 * 1024 ** 3,
       onLine: (line) => {
         output += `${line}\n`
         if (line.startsWith(endOfPart)) ended.add(line.slice(endOfPart.length))
-        else if (line.startsWith("== "))
+        else if (/^(==|ok|not ok) /.test(line))
           process.stderr.write(`${Math.round((performance.now() - started) / 1000)} s ${line}\n`)
       },
       files: [
@@ -164,6 +167,16 @@ describe("libkrun in the testbed", () => {
 
   it("S-132 a command that was left running is joined after kill -9 of the daemon, which adopts its guest", () => {
     assert.match(section("joined"), /^aegisd started \(pid \d+\)\none\ntwo\nrc 5$/)
+  })
+
+  it.each(logCases)("the log of a guest: %s", (title) => {
+    const row = title.split(" ")[0] ?? ""
+    const said = section("rows").split("\n")
+    assert.strictEqual(
+      said.find((line) => line.includes(`ok ${row}`)),
+      `ok ${row}`,
+      lastLines()
+    )
   })
 
   it("S-133 S-135 S-152 pause halts the VM's process, exec resumes it", () => {

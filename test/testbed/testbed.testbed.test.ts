@@ -95,10 +95,11 @@ describe("the testbed", { timeout: 4 * minutes }, () => {
     assert.strictEqual(second.output, "from the host\n")
   })
 
-  it("ends a job that hangs, with what it had printed, and leaves nothing behind", async () => {
-    const error = await failure(
-      runInTestbed({ timeoutMs: 45_000, script: "trap '' TERM INT; echo stuck; while :; do sleep 1; done" })
-    )
+  it.each([
+    { what: "hangs", timeoutMs: 45_000, silenceMs: undefined, script: "while :; do echo stuck; sleep 1; done" },
+    { what: "says nothing any more", timeoutMs, silenceMs: 25_000, script: "echo stuck; while :; do sleep 1; done" }
+  ])("ends a job that $what, with what it had printed, and leaves nothing behind", async ({ script, ...limits }) => {
+    const error = await failure(runInTestbed({ ...limits, script: `trap '' TERM INT; ${script}` }))
     assert.strictEqual(error.kind, "timeout")
     assert.include(error.output, "stuck")
     assert.deepStrictEqual(leftBehind(), nothing)
