@@ -1,3 +1,4 @@
+import { once } from "node:events"
 import * as http from "node:http"
 import * as net from "node:net"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -48,7 +49,7 @@ describe("instances that nobody uses, on real guests", () => {
     assert.deepStrictEqual(stopped.ended, { _tag: "Idle" })
     assert.match(
       await says("why", "web"),
-      /^web \(inst-\d+\) is stopped: it was stopped by the idle timer \(nothing had happened for \d+ s: no connection and no exec since [^,]+Z, \d+ ms of its processor's time in between\)/
+      /^web \(inst-\d+\) is stopped: it was stopped by the idle timer \(nothing had happened for \d+ s: no connection and no exec since [^,]+Z, \d+ ms of its processor's time and \d+ bytes through its network in between\)/
     )
     assert.match(await says("events", "web"), /paused \(idle for \d+ s: no connection and no exec since /)
     assert.strictEqual(await status(port), 200)
@@ -62,20 +63,29 @@ describe("instances that nobody uses, on real guests", () => {
     }
   })
 
-  it("D-08 one that works is not idle, nor one that nothing can wake, nor one that was told never, nor one that a person paused", async () => {
+  it("D-08 one that works or talks is not idle, nor one that nothing can wake, nor one that was told never, nor one that a person paused", async () => {
+    const sink = net.createServer((guest) => guest.resume()).listen(0, "127.0.0.1")
+    await once(sink, "listening")
+    const { port } = sink.address() as net.AddressInfo
+    const talk = `import socket, time
+s = socket.create_connection(("host.aegis.internal", ${port}))
+while True: s.sendall(bytes(2000)), time.sleep(0.5)`
     await Promise.all([
+      start("talks", ["--expose", "80", "--allow-host", String(port)], "python3", "-c", talk),
       start("works", ["--expose", "80"], "sh", "-c", "while :; do :; done"),
       start("alone", [], "sleep", "1000"),
       start("never", ["--expose", "80", "--idle-pause", "0", "--idle-stop", "0"], "sleep", "1000"),
       start("own", ["--idle-pause", "1s"], "sleep", "1000"),
       start("held", ["--expose", "80", "--idle-pause", "1h", "--idle-stop", "10m"], "sleep", "1000")
     ])
-    await running(aegis, "works", "alone", "never", "held")
+    await running(aegis, "talks", "works", "alone", "never", "held")
     await says("instance", "pause", "held")
     await inState(aegis, "own", "paused")
     await new Promise((resolve) => setTimeout(resolve, 6000))
-    for (const name of ["works", "alone", "never"]) assert.strictEqual((await info(name)).state, "running", name)
+    for (const name of ["talks", "works", "alone", "never"])
+      assert.strictEqual((await info(name)).state, "running", name)
     assert.strictEqual((await info("held")).state, "paused")
     assert.strictEqual((await info("own")).state, "paused")
+    sink.close()
   })
 })

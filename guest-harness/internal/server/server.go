@@ -32,6 +32,8 @@ type Machine interface {
 	Memory() uint64
 	// CPUMillis is the processor time that the machine has spent on work.
 	CPUMillis() uint64
+	// NetworkBytes is what has passed through the machine's network devices.
+	NetworkBytes() uint64
 	SetClock(time.Time) error
 	SyncWorkspace()
 	KillAll()
@@ -123,7 +125,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "GET /health":
 		answer(w, s.health())
 	case "GET /activity":
-		answer(w, wire.Activity{CPUMs: s.machine.CPUMillis(), Tunnels: s.tunnels.open.Load()})
+		answer(w, wire.Activity{CPUMs: s.machine.CPUMillis(), NetworkBytes: s.machine.NetworkBytes(), Tunnels: s.tunnels.open.Load()})
 	case "POST /boot":
 		failure = s.boot(w, r)
 	case "POST /events":

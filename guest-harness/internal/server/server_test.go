@@ -50,6 +50,7 @@ func (m *testMachine) Prepare(*wire.Boot) *wire.Failure {
 func (m *testMachine) Kernel() string        { return "6.12.91" }
 func (m *testMachine) Uptime() time.Duration { return 1500 * time.Millisecond }
 func (m *testMachine) CPUMillis() uint64     { return 1234 }
+func (m *testMachine) NetworkBytes() uint64  { return 5678 }
 func (m *testMachine) Memory() uint64        { return m.memory }
 func (m *testMachine) SetClock(now time.Time) error {
 	m.clock = now
@@ -230,7 +231,7 @@ func (s *stream) all() *stream {
 func TestHealthAndTheStates(t *testing.T) {
 	h := newHost(t)
 	h.expect("GET", "/health", "", 200, `{"protocol":1,"harness":"0.1.0","kernel":"6.12.91","state":"waiting","uptimeMs":1500}`)
-	h.expect("GET", "/activity", "", 200, `{"cpuMs":1234,"tunnels":0}`)
+	h.expect("GET", "/activity", "", 200, `{"cpuMs":1234,"networkBytes":5678,"tunnels":0}`)
 	h.expect("POST", "/signal", `{"signal":15}`, 409, `"state"`)
 	h.expect("POST", "/stdin", "x", 409, `"state"`)
 	h.boot("sh", "-c", "read line; exit 0")

@@ -2,6 +2,7 @@ package wire
 
 // Activity answers GET /activity.
 type Activity struct {
-	CPUMs   uint64 `json:"cpuMs"`
-	Tunnels int64  `json:"tunnels"`
+	CPUMs        uint64 `json:"cpuMs"`
+	NetworkBytes uint64 `json:"networkBytes"`
+	Tunnels      int64  `json:"tunnels"`
 }

@@ -23,6 +23,8 @@ export class Health extends Schema.Class<Health>("Health")({
 export const Activity = Schema.Struct({
   /** The processor time that the machine has spent on work since it started. */
   cpuMs: Schema.NonNegativeInt,
+  /** What has passed through its network devices since it started, both ways; its loopback is none of them. */
+  networkBytes: Schema.NonNegativeInt,
   tunnels: Schema.NonNegativeInt
 })
 export type Activity = typeof Activity.Type

@@ -1,8 +1,9 @@
 /**
  * What becomes of instances that nobody uses (D-08): paused after a while, stopped after a longer one. A connection is use, and so is
- * work of the guest's processor, and a keepalive; what was looked at is written down with each decision.
+ * work of the guest's processor and traffic through its network, and a keepalive; what was looked at is written down with each decision.
  */
 import { ByIdleTimer, Idle as IdleEnd, type InstanceId } from "@aegis/domain"
+import type { Activity } from "@aegis/guest"
 import type { InstanceRecord } from "@aegis/journal"
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
@@ -19,6 +20,9 @@ import type * as Pausing from "./Pausing.ts"
 /** More than this part of one processor is work: a guest that only waits takes less, its clock and our asking included. */
 const workingShare = 0.05
 
+/** More than this is work as well: who only keeps connections and addresses alive sends and gets less. Bytes a second, both ways. */
+const workingBytes = 1024
+
 const seconds = (name: string, otherwise: number) =>
   Config.number(name).pipe(
     Config.validate({ message: "a number of seconds, 0 for never", validation: (value) => value >= 0 }),
@@ -31,12 +35,30 @@ const settings = Config.all({
   check: seconds("AEGIS_IDLE_CHECK", 5)
 })
 
-interface Seen {
-  cpuMs: number
+interface Seen extends Work {
   at: number
-  /** The processor time of the guest since it was last in use. */
-  idleCpuMs: number
+  /** What the guest has done since it was last in use. */
+  idle: Work
 }
+
+type Work = Pick<Activity, "cpuMs" | "networkBytes">
+
+const none: Work = { cpuMs: 0, networkBytes: 0 }
+
+/** What was done between two looks; nothing that is known where the guest counts anew. */
+const between = (before: Work, now: Work): Work => ({
+  cpuMs: Math.max(0, now.cpuMs - before.cpuMs),
+  networkBytes: Math.max(0, now.networkBytes - before.networkBytes)
+})
+
+const sum = (a: Work, b: Work): Work => ({
+  cpuMs: a.cpuMs + b.cpuMs,
+  networkBytes: a.networkBytes + b.networkBytes
+})
+
+/** Whether a guest that did so much in so many milliseconds was in use. */
+export const isWork = ({ cpuMs, networkBytes }: Work, millis: number): boolean =>
+  cpuMs > millis * workingShare || networkBytes > (millis / 1000) * workingBytes
 
 /** When one that nobody uses is paused, and stopped, in milliseconds; 0 is never. */
 export interface IdlePolicy {
@@ -79,13 +101,13 @@ export const make = ({ lifeOf, records, usage }: Parts, pausing: ReturnType<type
         const life = lifeOf(record.id)
         if (Option.isNone(life)) return false
         const { guest } = yield* life.value.running
-        const { cpuMs } = yield* guest.activity
-        const now = yield* Clock.currentTimeMillis
+        const { cpuMs, networkBytes } = yield* guest.activity
+        const now = { cpuMs, networkBytes, at: yield* Clock.currentTimeMillis }
         const before = seen.get(record.id)
-        const spent = before === undefined || cpuMs < before.cpuMs ? 0 : cpuMs - before.cpuMs
-        const working = before !== undefined && spent > (now - before.at) * workingShare
+        const done = between(before ?? now, now)
+        const working = isWork(done, now.at - (before ?? now).at)
         if (working) yield* usage.touch(record.id)
-        seen.set(record.id, { cpuMs, at: now, idleCpuMs: working ? 0 : (before?.idleCpuMs ?? 0) + spent })
+        seen.set(record.id, { ...now, idle: working ? none : sum(before?.idle ?? none, done) })
         return before !== undefined
       }).pipe(
         Effect.timeout("2 seconds"),
@@ -101,9 +123,10 @@ export const make = ({ lifeOf, records, usage }: Parts, pausing: ReturnType<type
           usage.isBusy(id) || isKept(at, now) ? undefined : idleStep(at, policyOf(at), idleOf(at))
         const next = nextOf(record)
         if (next === undefined) return
+        const { cpuMs, networkBytes } = seen.get(id)?.idle ?? none
         const cause = new ByIdleTimer({
           idleSeconds: Math.round(idleOf(record) / 1000),
-          evidence: `no connection and no exec since ${DateTime.formatIso(usage.lastActive(record)).replace(/\.\d+Z$/, "Z")}, ${seen.get(id)?.idleCpuMs ?? 0} ms of its processor's time in between`
+          evidence: `no connection and no exec since ${DateTime.formatIso(usage.lastActive(record)).replace(/\.\d+Z$/, "Z")}, ${cpuMs} ms of its processor's time and ${networkBytes} bytes through its network in between`
         })
         // Since we looked, a person may have paused it or asked to keep it, or somebody may have come.
         const unless = (at: InstanceRecord) => nextOf(at) !== next

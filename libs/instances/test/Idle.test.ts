@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as fc from "effect/FastCheck"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import { idleStep } from "../src/Idle.ts"
+import { idleStep, isWork } from "../src/Idle.ts"
 import { Instances } from "../src/index.ts"
 import { home } from "./runtime.ts"
 import { runtimeAt } from "./runtimeAt.ts"
@@ -65,6 +65,15 @@ describe("what becomes of instances that nobody uses", () => {
     )
   })
 
+  it("D-08 work is more than a twentieth of a processor's time, or more than 1 KiB a second through the network", () => {
+    const work = [
+      [250, 5120],
+      [251, 0],
+      [0, 5121]
+    ].map(([cpuMs = 0, networkBytes = 0]) => isWork({ cpuMs, networkBytes }, 5000))
+    assert.deepStrictEqual(work, [false, true, true])
+  })
+
   it.live("D-08 one that idling has paused is stopped in its time", () =>
     Effect.gen(function* () {
       yield* started
@@ -74,15 +83,19 @@ describe("what becomes of instances that nobody uses", () => {
     }).pipe(Effect.provide(runtime), Effect.scoped)
   )
 
-  it.live("D-08 a guest that works, and one that has no time to say so, are not idle", () =>
+  it.live("D-08 a guest that works, one whose network is busy, and one that has no time to say so, are not idle", () =>
     Effect.forEach(
-      [Clock.currentTimeMillis, Effect.never],
-      (cpuMs) =>
+      [
+        Effect.map(Clock.currentTimeMillis, (cpuMs) => ({ cpuMs, networkBytes: 0 })),
+        Effect.map(Clock.currentTimeMillis, (millis) => ({ cpuMs: 0, networkBytes: millis * 2 })),
+        Effect.never
+      ],
+      (work) =>
         Effect.gen(function* () {
           const instances = yield* started
           yield* Effect.sleep("3 seconds")
           assert.strictEqual((yield* instances.get(web)).state, "running")
-        }).pipe(Effect.provide(runtimeWith({ cpuMs })), Effect.scoped),
+        }).pipe(Effect.provide(runtimeWith({ work })), Effect.scoped),
       { discard: true }
     )
   )

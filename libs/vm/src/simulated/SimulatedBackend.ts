@@ -8,15 +8,15 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { VmBackend, VmEnd } from "../VmBackend.ts"
-import { type SimulatedPrograms, serveGuest } from "./SimulatedGuest.ts"
+import { type SimulatedPrograms, type SimulatedWork, serveGuest } from "./SimulatedGuest.ts"
 import { socketPair } from "./SocketPair.ts"
 
 export interface SimulatedOptions {
   readonly programs: SimulatedPrograms
   /** From the spawn to the harness's first answer, on Effect's clock. */
   readonly bootTime?: Duration.DurationInput
-  /** What a guest's processor has worked since its boot, in milliseconds, 0 by default; one that never gives it has no time to answer. */
-  readonly cpuMs?: Effect.Effect<number>
+  /** What a guest says it has done since its boot, nothing by default; one that never gives it has no time to answer. */
+  readonly work?: Effect.Effect<SimulatedWork>
   /** `silent`: the guest never answers. `dies`: the VMM ends before it does. */
   readonly fault?: "silent" | "dies"
 }
@@ -45,7 +45,12 @@ export const simulatedBackend = (options: SimulatedOptions): VmBackend => ({
         Effect.sync(() => guest.destroy())
       ).pipe(Effect.asVoid)
     yield* Effect.addFinalizer(() => die("killed by SIGKILL"))
-    yield* serveGuest(guest, options.programs, die("exit 0"), options.cpuMs ?? Effect.succeed(0))
+    yield* serveGuest(
+      guest,
+      options.programs,
+      die("exit 0"),
+      options.work ?? Effect.succeed({ cpuMs: 0, networkBytes: 0 })
+    )
     const dial = Effect.suspend(() =>
       host.destroyed ? Effect.fail(new ChannelBroken({ message: "gone" })) : Effect.succeed(host)
     )

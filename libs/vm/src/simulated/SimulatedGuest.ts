@@ -1,7 +1,7 @@
 /**
  * A scripted guest that speaks the real harness protocol (`docs/HARNESS_PROTOCOL.md`) over a socket.
  */
-import { answerHello, BootMessage, type ExitEvent, type HarnessError } from "@aegis/guest"
+import { type Activity, answerHello, BootMessage, type ExitEvent, type HarnessError } from "@aegis/guest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -39,17 +39,20 @@ export type SimulatedPrograms = (
   argv: ReadonlyArray<string>
 ) => Option.Option<(process: SimulatedProcess) => Effect.Effect<number | { readonly signal: number }>>
 
+/** As `GET /activity` counts it. */
+export type SimulatedWork = Pick<Activity, "cpuMs" | "networkBytes">
+
 /** Serves the harness's side of `stream` with programs that run on the caller's runtime and clock. */
 export const serveGuest = (
   stream: Duplex,
   programs: SimulatedPrograms,
   die: Effect.Effect<void>,
-  cpuMs: Effect.Effect<number>
+  work: Effect.Effect<SimulatedWork>
 ): Effect.Effect<void, never, never> =>
   Effect.gen(function* () {
     const runtime = yield* Effect.runtime<never>()
     const fork = Runtime.runFork(runtime)
-    const guest = new SimulatedGuest(programs, die, cpuMs, fork)
+    const guest = new SimulatedGuest(programs, die, work, fork)
     const server = http2.createServer()
     server.on("stream", (request, headers) =>
       fork(guest.answer(request, headers[":method"] ?? "", headers[":path"] ?? headers[":authority"] ?? ""))
@@ -72,18 +75,18 @@ class SimulatedGuest {
 
   readonly programs: SimulatedPrograms
   readonly die: Effect.Effect<void>
-  readonly cpuMs: Effect.Effect<number>
+  readonly work: Effect.Effect<SimulatedWork>
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.RuntimeFiber<A>
 
   constructor(
     programs: SimulatedPrograms,
     die: Effect.Effect<void>,
-    cpuMs: Effect.Effect<number>,
+    work: Effect.Effect<SimulatedWork>,
     fork: <A>(effect: Effect.Effect<A>) => Fiber.RuntimeFiber<A>
   ) {
     this.programs = programs
     this.die = die
-    this.cpuMs = cpuMs
+    this.work = work
     this.fork = fork
   }
 
@@ -105,7 +108,7 @@ class SimulatedGuest {
           uptimeMs: 0
         })
       case "GET /activity":
-        return Effect.flatMap(this.cpuMs, (cpuMs) => reply(stream, 200, { cpuMs, tunnels: 0 }))
+        return Effect.flatMap(this.work, (work) => reply(stream, 200, { ...work, tunnels: 0 }))
       case "POST /boot":
         return Effect.flatMap(bodyOf(stream), (body) => this.#boot(stream, body))
       case "POST /events":
