@@ -30,10 +30,10 @@ const clientOf = (aegis: Product) => {
 
 const spec = new InstanceSpec({ command: ["sleep", "100000"], memoryMib: MemoryMib.make(64) })
 
-/** Megabytes of its own that the daemon holds, the least of some looks: what waits to be collected is not counted. */
+/** Megabytes of its own that the daemon holds, the least of some looks in twenty seconds: what waits to be collected is not counted. */
 const memoryOf = async (pid: number) => {
   const looks: Array<number> = []
-  for (let look = 0; look < 10; look++) {
+  for (let look = 0; look < 40; look++) {
     looks.push(Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024)
     await new Promise((resolve) => setTimeout(resolve, 500))
   }

@@ -6,16 +6,24 @@ import { goResults, summary, total, vitestResults } from "./counts.mjs"
 import { elapsed } from "./progress.mjs"
 
 /** @typedef {import("./counts.mjs").Results} Results */
-/** @typedef {{ title: string, run: () => Promise<Results> }} Stage */
+/**
+ * @typedef {object} Stage
+ * @property {string} title
+ * @property {() => Promise<Results>} run
+ * @property {"beside" | "alone"} [when] `beside`: those after it begin at once, until one that is `alone`. Else one follows another.
+ */
 
 const GO_MODULES = ["guest-harness", "native-bridge/mkroot", "native-bridge/tsc", "native-bridge/aegis-net"]
 const MINUTE = 60_000
 /** Against a run that hangs: all of it is meant to end within half an hour on a quiet machine, and within the hour on a busy one. */
 const VITEST_LIMITS_MS = { unit: 22 * MINUTE, vm: 25 * MINUTE, testbed: 30 * MINUTE }
 
-/** A guest waits for its devices and its host as often as it computes: two files of them share two processors. A whole host needs both. */
+/**
+ * A guest waits for its devices and its host as often as it computes: two files of them share two processors. The emulated host of the testbed
+ * has one processor, and all that needs no guest has the other meanwhile.
+ */
 const VITEST_WORKERS = {
-  unit: ["--maxWorkers=2", "--minWorkers=1"],
+  unit: ["--maxWorkers=1", "--minWorkers=1"],
   vm: ["--maxWorkers=2", "--minWorkers=1"],
   testbed: ["--no-file-parallelism"]
 }
@@ -37,9 +45,8 @@ const one = (/** @type {boolean} */ passed, /** @type {ReadonlyArray<string>} */
  */
 export const runTests = async (root, patterns) => {
   const say = (/** @type {string} */ text) => void process.stdout.write(`${text}\n`)
-  /** @type {Array<Results & { title: string }>} */
-  const results = []
-  for (const { run, title } of stages(root, patterns)) {
+  /** @param {Stage} stage */
+  const carryOut = async ({ run, title }) => {
     say(`\n== ${title}`)
     const started = performance.now()
     const result = await run().catch((cause) => {
@@ -48,8 +55,17 @@ export const runTests = async (root, patterns) => {
       return one(false, [message])
     })
     say(`== ${title}: ${summary(result.counts)} in ${elapsed(performance.now() - started)}`)
-    results.push({ title, ...result })
+    return { title, ...result }
   }
+  /** @type {Array<Promise<Results & { title: string }>>} */
+  const begun = []
+  for (const stage of stages(root, patterns)) {
+    if (stage.when === "alone") await Promise.all(begun)
+    const going = carryOut(stage)
+    begun.push(going)
+    if (stage.when !== "beside") await going
+  }
+  const results = await Promise.all(begun)
   const sums = total(results.map(({ counts }) => counts))
   say("")
   for (const { counts, failures, title } of results.filter((result) => result.counts.failed > 0)) {
@@ -102,11 +118,10 @@ const stages = (root, patterns) => {
         return one(all.every(({ counts }) => counts.failed === 0))
       }
     },
+    { title: "vitest testbed", when: "beside", run: () => vitest(root, "testbed", patterns) },
     ...GO_MODULES.map((module) => ({ title: `go test ${module}`, run: () => goTest(path.join(root, module)) })),
-    .../** @type {const} */ (["unit", "vm", "testbed"]).map((project) => ({
-      title: `vitest ${project}`,
-      run: () => vitest(root, project, patterns)
-    }))
+    { title: "vitest unit", run: () => vitest(root, "unit", patterns) },
+    { title: "vitest vm", when: "alone", run: () => vitest(root, "vm", patterns) }
   ]
 }
 

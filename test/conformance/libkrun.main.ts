@@ -2,7 +2,7 @@
  * The conformance suite against libkrun as a plain program, one line a case: `ok TITLE` or `not ok TITLE: why`. It is bundled
  * and run inside the testbed, where a start of vitest would take minutes.
  *
- * libkrun.main.cjs PRODUCT HOME ROOT-DISK
+ * libkrun.main.cjs PRODUCT HOME ROOT-DISK CASES-TO-PASS-OVER
  */
 import { AegisPaths } from "@aegis/host"
 import * as Libkrun from "@aegis/vm-libkrun"
@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { conformanceCases } from "./suite.ts"
 
-const [product = "", home = "", rootDisk = ""] = process.argv.slice(2)
+const [product = "", home = "", rootDisk = "", before = "0"] = process.argv.slice(2)
 
 const paths = AegisPaths.layer(product).pipe(
   Layer.provide(
@@ -37,7 +37,7 @@ const program = Effect.gen(function* () {
     runDirectory: `${home}/data/run`,
     patience: 10
   })
-  for (const { body, title } of cases) {
+  for (const { body, title } of cases.slice(Number(before))) {
     const exit = yield* Effect.exit(Effect.scoped(body).pipe(Effect.timeout("100 seconds")))
     const line = Exit.match(exit, {
       onSuccess: () => `ok ${title}`,

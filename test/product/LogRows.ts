@@ -12,9 +12,7 @@ def wait(name):
     while not os.path.exists(name): time.sleep(0.05)
 def lines(count):
     pad = b"." * 991 + b"\n"
-    for at in range(0, count, 50):
-        out(b"".join(b"%08d" % (at + i) + pad for i in range(50)))
-        time.sleep(float(sys.argv[2]))
+    for at in range(0, count, 50): out(b"".join(b"%08d" % (at + i) + pad for i in range(50)))
 out(b"first\n" + b"[exec] not an exec\n" + b"process exited (code=7)\n")
 out(bytes(range(256)) * 4 + b"\n")
 out(b"x" * 4_000_000 + b"end\n")
@@ -38,14 +36,10 @@ while True:
     number += 1
 `
 
-/**
- * `size` lines of 1000 bytes are more than the cap, and a quarter of them less; so many followers at once. Each 50 lines are followed by a pause
- * of `pace` seconds, so that a host that is slow itself is not overtaken where it must not be.
- */
+/** `size` lines of 1000 bytes are more than the cap, and a quarter of them less; so many followers at once. */
 export const logRows = (options: {
   readonly capMib: number
   readonly size: number
-  readonly pace: number
   readonly followers: number
 }): string => String.raw`
 import base64, json, os, re, stat, subprocess, sys, tempfile, threading, time
@@ -90,7 +84,7 @@ def start(name, *args, workspace=work):
 
 open(os.path.join(work, "guest.py"), "w").write(${JSON.stringify(guest)})
 said("up")
-start("box", "--", "python3", "guest.py", str(size), "${options.pace}")
+start("box", "--", "python3", "guest.py", str(size))
 id = json.loads(said("instance", "info", "box", "--json"))["id"]
 folder = os.path.join(data, "logs", id)
 until("it has begun", lambda: there("begun"))
@@ -268,28 +262,3 @@ def _():
     assert b"there is room" in said("logs", "roomy")
 aegis("down")
 `
-
-/** What is looked at; each title begins with what its line names. */
-export const logCases: ReadonlyArray<string> = [
-  "S-161 what is said from the start on is there, whoever looks when",
-  "T-285 a line of megabytes comes in pieces and is whole",
-  "T-286 a line without an end is there all the same",
-  "T-287 each byte comes back as it was",
-  "T-300 tail and since: none, more than there is, the future, and what is none",
-  "T-301 the lines of two processes keep the order of each, and each entry has its number",
-  "T-302 what a guest prints about its end is not its end",
-  "T-303 a guest's words do not choose their source",
-  "T-305 a secret that a guest prints is in its log and nowhere else",
-  "T-306 exec: the output of a command whose client is gone holds nothing up",
-  "T-295 a reader that stands still learns what it missed; others have each line",
-  "T-296 many followers each have each line",
-  "T-297 followers see each line once while the log is rotated, and the daemon answers",
-  "T-288 the cap is kept: the newest is there, and a gap says how much went",
-  "T-292 a daemon killed while it writes and rotates loses no line and repeats none",
-  "T-299 after a restart old lines are there, in their order",
-  "T-290 a torn last entry is cut, and what comes is behind it",
-  "T-291 a damaged entry is left out, and told",
-  "T-293 a log's file removed, or replaced by a pipe, under the daemon: what comes is logged",
-  "T-298 a log that is deleted while it is followed ends for its followers, and is gone",
-  "T-294 a full disk holds no guest up, and is told"
-]
