@@ -29,6 +29,7 @@ const shapeOf = (text: string) =>
     .replaceAll(/\d+ s (after|$)/gm, "N s $1")
     .replaceAll(/(stopped|happened) for \d+ s/g, "$1 for N s")
     .replaceAll(/\d+ ms of its processor/g, "N ms of its processor")
+    .replaceAll(/\d+ bytes through/g, "N bytes through")
     .replaceAll(/process \d+/g, "process N")
 
 const document = (scenes: ReadonlyArray<Scene>) =>
