@@ -111,9 +111,16 @@ const many = async () => {
   await client.close()
 
   await killDaemon(aegis)
+  const spawned = performance.now()
   const adopting = await serving(aegis)
   const next = clientOf(aegis)
-  const adopted = (await next.call(({ list }) => list)).filter(({ state }) => state === "running").length
+  const found = await next.call(({ list }) => list)
+  const adopted = found.filter(({ state }) => state === "running").length
+  // What has passed through its network is told of a guest that has answered this daemon.
+  for (const { id } of found) {
+    await until("it has answered", async () => (await next.call(({ get }) => get(id))).traffic !== undefined, 120)
+  }
+  report("until each of their guests has answered it", ms(performance.now() - spawned), "nothing; for comparison")
   report(
     `a killed daemon's successor, from its spawn to its answer with ${instances} guests to go on with`,
     `${ms(adopting)}, ${adopted} adopted`,

@@ -17,7 +17,9 @@ import { NetworkControl } from "@aegis/vm"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import type { Ending } from "./Ending.ts"
 import type { Execs } from "./Execs.ts"
 import { Action } from "./Lifecycle.ts"
@@ -32,6 +34,15 @@ import { adoptRecorded, directoriesOf, endOfLost, mayBeAdopted } from "./Vms.ts"
  */
 const answerLimit = "300 millis"
 
+/** What it may take to look for all VMs before the first of their guests is asked. */
+const searchLimit = "2 seconds"
+
+/** Guests that are asked at a time: those who come to a daemon that has just begun to serve are not to wait for all of them. */
+const askedAtOnce = 4
+
+/** After which the next one is asked, whatever this one does. */
+const turnLimit = "1 second"
+
 export const make = (
   { act, live, logs, ports, records, workspaces, writeEnd }: Parts,
   { removeId }: Ending,
@@ -40,14 +51,18 @@ export const make = (
   const recover = Effect.gen(function* () {
     const paths = yield* AegisPaths
     yield* records.repair
-    const all = yield* records.list({ states: ["starting", "running", "paused"] })
-    yield* clearOrphans(paths.run, directoriesOf(all.filter(mayBeAdopted)))
-    yield* Effect.forEach(yield* records.list(), openPorts, { discard: true })
-    yield* Effect.forEach(all, (record) => (mayBeAdopted(record) ? adoptRecord(record) : endRecord(record)), {
+    const all = yield* records.list()
+    const alive = all.filter(({ state }) => state !== "stopped")
+    const adoptable = alive.filter(mayBeAdopted)
+    yield* clearOrphans(paths.run, directoriesOf(adoptable))
+    yield* Effect.forEach(all, openPorts, { discard: true })
+    const ask = yield* turns(adoptable.filter(({ state }) => state === "running").length)
+    yield* Effect.forEach(alive, (record) => (mayBeAdopted(record) ? adoptRecord(record, ask) : endRecord(record)), {
       concurrency: "unbounded",
       discard: true
     })
-    yield* Effect.forEach(yield* records.list({ ephemeral: true }), ({ id }) =>
+    const ephemeral = all.filter(({ spec }) => spec.ephemeral)
+    yield* Effect.forEach(ephemeral, ({ id }) =>
       Effect.ignoreLogged(removeId(id, new ByRecovery({ found: "the client that had asked for it is gone" })))
     )
     yield* workspaces.sweep(yield* records.ids)
@@ -75,7 +90,29 @@ export const make = (
       Duration.infinity
     )
 
-  const adoptRecord = (record: InstanceRecord) =>
+  /**
+   * For as many VMs as are to be found: each that was waits here until all were, and then for its turn to ask its guest, which lasts until
+   * the scope ends. All of them together take the processor that asking one takes many times over.
+   */
+  const turns = (searched: number) =>
+    Effect.gen(function* () {
+      const free = yield* Effect.makeSemaphore(askedAtOnce)
+      const all = yield* Deferred.make<void>()
+      let missing = searched
+      return Effect.gen(function* () {
+        missing -= 1
+        if (missing <= 0) yield* Deferred.succeed(all, undefined)
+        yield* Effect.timeoutOption(Deferred.await(all), searchLimit)
+        yield* Effect.uninterruptibleMask((restore) =>
+          Effect.zipRight(
+            restore(free.take(1)),
+            Effect.addFinalizer(() => free.release(1))
+          )
+        )
+      })
+    })
+
+  const adoptRecord = (record: InstanceRecord, ask: Effect.Effect<void, never, Scope.Scope>) =>
     Effect.gen(function* () {
       const { id, spec, vm } = record
       if (vm === undefined) return yield* endRecord(record)
@@ -86,7 +123,14 @@ export const make = (
         runsAlready: true,
         begin: () =>
           Effect.gen(function* () {
-            const adopted = yield* adoptRecorded(vm, Deferred.succeed(found, undefined))
+            const turn = yield* Scope.make()
+            const over = Scope.close(turn, Exit.void)
+            const whenFound = Effect.gen(function* () {
+              yield* Deferred.succeed(found, undefined)
+              yield* Scope.extend(ask, turn)
+              yield* Effect.forkIn(Effect.delay(over, turnLimit), turn)
+            })
+            const adopted = yield* Effect.ensuring(adoptRecorded(vm, whenFound), over)
             const cause = new ByRecovery({ found: "its VM ran on" })
             yield* act(id, cause, Action.Adopt({ vm, paused: adopted.paused })).pipe(
               Effect.catchTags({ NotFound: Effect.die, NotNow: Effect.die })
