@@ -113,6 +113,13 @@ export const prepareSharedHome = async (): Promise<void> => {
   await first.remove()
 }
 
+/** It may end by itself in this very moment. */
+const endIfThere = (pid: number) => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {}
+}
+
 export class Product {
   readonly home: string
   readonly env: Record<string, string>
@@ -189,7 +196,7 @@ export class Product {
   async remove(): Promise<void> {
     await this.run(["down"])
     // A daemon that a test has killed has left its guests running, for the next one.
-    for (const { pid } of this.#processes()) process.kill(pid, "SIGKILL")
+    for (const { pid } of this.#processes()) endIfThere(pid)
     // One that dies may still make a file.
     rmSync(this.home, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
   }

@@ -50,8 +50,12 @@ export const make = (
 ) => {
   const recover = Effect.gen(function* () {
     const paths = yield* AegisPaths
-    yield* records.repair
-    const all = yield* records.list()
+    const { records: all, unreadable } = yield* records.repair
+    yield* Effect.forEach(unreadable, (id) =>
+      Effect.logWarning(
+        `the record of ${id} cannot be read, nor made anew from its events: aegis instance delete ${id}`
+      )
+    )
     const alive = all.filter(({ state }) => state !== "stopped")
     const adoptable = alive.filter(mayBeAdopted)
     yield* clearOrphans(paths.run, directoriesOf(adoptable))

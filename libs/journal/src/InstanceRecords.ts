@@ -18,10 +18,12 @@ import {
   withBlankEnvironment
 } from "@aegis/domain"
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -79,8 +81,14 @@ export class InstanceRecords extends Context.Tag("@aegis/journal/InstanceRecords
     readonly touch: (id: InstanceId) => Effect.Effect<void, StoreError>
     /** Its guest's events are dealt with up to this number. No event; nothing for an instance that is gone. */
     readonly keepCursor: (id: InstanceId, cursor: number) => Effect.Effect<void, StoreError>
-    /** Makes records that cannot be read anew from their events, and the values of their environments from what is left of them; gives the ids, and whether it worked (T-254). */
-    readonly repair: Effect.Effect<ReadonlyArray<{ readonly id: string; readonly repaired: boolean }>, StoreError>
+    /**
+     * Makes records that cannot be read anew from their events, and the values of their environments from what is left of them (T-254). Gives
+     * all records that can be read then, oldest first, and the ids of the others.
+     */
+    readonly repair: Effect.Effect<
+      { readonly records: ReadonlyArray<InstanceRecord>; readonly unreadable: ReadonlyArray<string> },
+      StoreError
+    >
   }
 >() {
   static readonly layer: Layer.Layer<InstanceRecords, StoreError, Journal | Store> = Layer.effect(
@@ -221,19 +229,23 @@ const make = Effect.gen(function* () {
         Option.none<InstanceRecord>(),
         after
       )
-      if (Option.isNone(record)) return { id, repaired: false }
+      if (Option.isNone(record)) return Either.left(id)
       const { spec } = record.value
       const env = environmentIn(row)
       // The values are in no event: where the row has lost them, a start with empty ones would be worse than none.
-      if (Object.keys(spec.env).some((name) => env[name] === undefined)) return { id, repaired: false }
-      yield* transaction(put(trusted({ ...record.value, spec: new InstanceSpec({ ...spec, env }) })))
-      return { id, repaired: true }
+      if (Object.keys(spec.env).some((name) => env[name] === undefined)) return Either.left(id)
+      const repaired = trusted({ ...record.value, spec: new InstanceSpec({ ...spec, env }) })
+      yield* transaction(put(repaired))
+      return Either.right(repaired)
     })
 
   const repair = Effect.gen(function* () {
     const found = yield* read(rows({}))
-    const damaged = yield* Effect.filter(found, (row) => Effect.isFailure(InstanceRows.read(row)))
-    return yield* Effect.forEach(damaged, rebuild)
+    const each = yield* Effect.forEach(found, (row) =>
+      Effect.orElse(Effect.map(InstanceRows.read(row), Either.right), () => rebuild(row))
+    )
+    const [unreadable, records] = Arr.separate(each)
+    return { records, unreadable }
   })
 
   return InstanceRecords.of({
