@@ -174,9 +174,12 @@ const libkrun = async () => {
     timeoutMs: 1_800_000,
     onLine: (line) => process.stderr.write(`    ${line}\n`),
     dataSize: 6 * 1024 ** 3,
+    // With two, its host's kernel panics sooner than this ends.
+    cpus: 1,
     files: [
       { from: dist, to: "/opt/aegis" },
       { from: base, to: "/opt/base" },
+      { from: path.join(scratch, "commit"), to: "/opt/bench/commit" },
       { from: workspace, to: "/opt/bench/workspace" }
     ],
     visible: [tools],
