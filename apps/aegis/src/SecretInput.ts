@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { readFile } from "node:fs/promises"
+import { constants } from "node:fs"
+import { open } from "node:fs/promises"
 import { parseEnv } from "node:util"
 import { UsageError } from "./Errors.ts"
 import { flagValue } from "./FlagValue.ts"
@@ -63,20 +64,41 @@ const standardInput = Effect.gen(function* () {
   return yield* textOf("standard input", Buffer.concat(Chunk.toReadonlyArray(pieces).map(({ bytes }) => bytes)))
 })
 
+/** Of a regular file alone: what else has a name may never begin, as a FIFO that nobody writes to, or never end (T-148). */
 const fileText = (file: string) =>
+  Effect.gen(function* () {
+    const handle = yield* Effect.acquireRelease(
+      reading(file, () => open(file, constants.O_RDONLY | constants.O_NONBLOCK)),
+      (opened) => Effect.promise(() => opened.close())
+    )
+    const about = yield* reading(file, () => handle.stat())
+    if (!about.isFile()) return yield* unreadable(file, "it is no regular file")
+    if (about.size > maxInputBytes) return yield* tooLong(file)
+    return yield* Effect.flatMap(
+      reading(file, () => handle.readFile()),
+      (bytes) => textOf(file, bytes)
+    )
+  }).pipe(Effect.scoped)
+
+const reading = <A>(file: string, read: () => Promise<A>) =>
   Effect.tryPromise({
-    try: () => readFile(file),
-    catch: (cause) =>
-      new UsageError({
-        message: `cannot read ${file}: ${cause instanceof Error ? cause.message : String(cause)}`,
-        remedy: "give a file that you can read, or - for standard input"
-      })
-  }).pipe(Effect.flatMap((bytes) => textOf(file, bytes)))
+    try: read,
+    catch: (cause) => unreadable(file, cause instanceof Error ? cause.message : String(cause))
+  })
+
+const unreadable = (file: string, why: string) =>
+  new UsageError({
+    message: `cannot read ${file}: ${why}`,
+    remedy: "give a file that you can read, or - for standard input"
+  })
+
+const tooLong = (what: string) =>
+  new UsageError({ message: `${what} has more than ${maxInputBytes} bytes`, remedy: "a value has at most 64 KiB" })
 
 /** Byte for byte, or not at all. */
 const textOf = (what: string, bytes: Uint8Array) =>
   bytes.length > maxInputBytes
-    ? new UsageError({ message: `${what} has more than ${maxInputBytes} bytes`, remedy: "a value has at most 64 KiB" })
+    ? tooLong(what)
     : Effect.try({
         try: () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes),
         catch: () =>

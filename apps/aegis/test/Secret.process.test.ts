@@ -1,8 +1,8 @@
 /**
  * `aegis secret` as a process, against the scripted daemon.
  */
-import { spawn } from "node:child_process"
-import { readFileSync, writeFileSync } from "node:fs"
+import { execFileSync, spawn } from "node:child_process"
+import { readFileSync, truncateSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { buildProgram } from "./scripted/Program.ts"
@@ -123,6 +123,25 @@ describe("aegis secret", { timeout: 120_000 }, () => {
     }
     assert.deepStrictEqual(arrived(), [["D", "4"]])
     assert.include((await run(["import", "/no/such"])).stderr, "cannot read /no/such")
+  })
+
+  it("T-148 import reads no FIFO, device, directory or endless file, and waits for none", async () => {
+    const fifo = path.join(home, "fifo")
+    const sparse = path.join(home, "sparse")
+    execFileSync("mkfifo", [fifo])
+    writeFileSync(sparse, "")
+    truncateSync(sparse, 20 * 1024 ** 3)
+    for (const [file, reason] of [
+      [fifo, "it is no regular file"],
+      ["/dev/zero", "it is no regular file"],
+      [home, "it is no regular file"],
+      [sparse, "has more than 16777216 bytes"],
+      ["/proc/self/cmdline", "there is no variable in it"]
+    ] as const) {
+      const refused = await run(["import", file])
+      assert.strictEqual(refused.code, 2, file)
+      assert.include(refused.stderr, reason)
+    }
   })
 
   it("D-17 --json is one document each; export without --names, and a bad name, are usage errors", async () => {
