@@ -94,18 +94,17 @@ export const make = (
       Duration.infinity
     )
 
-  /**
-   * For as many VMs as are to be found: each that was waits here until all were, and then for its turn to ask its guest, which lasts until
-   * the scope ends. All of them together take the processor that asking one takes many times over.
-   */
+  /** For so many VMs: `looked` when one is found or seen to be gone; `turn` waits until that is known of all, then for a place, which the scope holds. */
   const turns = (searched: number) =>
     Effect.gen(function* () {
       const free = yield* Effect.makeSemaphore(askedAtOnce)
       const all = yield* Deferred.make<void>()
       let missing = searched
-      return Effect.gen(function* () {
+      const looked = Effect.suspend(() => {
         missing -= 1
-        if (missing <= 0) yield* Deferred.succeed(all, undefined)
+        return missing <= 0 ? Deferred.succeed(all, undefined) : Effect.void
+      })
+      const turn = Effect.gen(function* () {
         yield* Effect.timeoutOption(Deferred.await(all), searchLimit)
         yield* Effect.uninterruptibleMask((restore) =>
           Effect.zipRight(
@@ -114,9 +113,10 @@ export const make = (
           )
         )
       })
+      return { looked, turn }
     })
 
-  const adoptRecord = (record: InstanceRecord, ask: Effect.Effect<void, never, Scope.Scope>) =>
+  const adoptRecord = (record: InstanceRecord, ask: Effect.Effect.Success<ReturnType<typeof turns>>) =>
     Effect.gen(function* () {
       const { id, spec, vm } = record
       if (vm === undefined) return yield* endRecord(record)
@@ -131,7 +131,8 @@ export const make = (
             const over = Scope.close(turn, Exit.void)
             const whenFound = Effect.gen(function* () {
               yield* Deferred.succeed(found, undefined)
-              yield* Scope.extend(ask, turn)
+              yield* ask.looked
+              yield* Scope.extend(ask.turn, turn)
               yield* Effect.forkIn(Effect.delay(over, turnLimit), turn)
             })
             const adopted = yield* Effect.ensuring(adoptRecorded(vm, whenFound), over)
@@ -153,7 +154,10 @@ export const make = (
           }).pipe(
             Effect.catchTag("NotAdopted", (cause) =>
               Effect.zipRight(
-                Effect.sync(() => lost.set(id, endOfLost(cause))),
+                Effect.zipRight(
+                  Effect.unlessEffect(ask.looked, Deferred.isDone(found)),
+                  Effect.sync(() => lost.set(id, endOfLost(cause)))
+                ),
                 new StateConflict({ target: id, state: "gone", remedy: "" })
               )
             )
