@@ -175,15 +175,21 @@ NODE_PATH=/opt/aegis/node_modules timeout -k 5 500 node /opt/test/conformance.cj
 `
 })
 
-/** Runs its arguments at a terminal of 33 lines and 77 columns in which `word` is typed, and ends as they do. */
+/** Runs its arguments at a terminal of 33 lines and 77 columns, types `word` once they have told that size, and ends as they do. */
 export const terminal = `
 import fcntl, os, pty, struct, sys, termios
 pid, fd = pty.fork()
-if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
-fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
-os.write(fd, b"word\\n")
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+    os.execvp(sys.argv[1], sys.argv[1:])
+said, typed = b"", False
 try:
-    while data := os.read(fd, 4096): os.write(1, data)
+    while data := os.read(fd, 4096):
+        os.write(1, data)
+        said += data
+        if not typed and b"33 77\\r" in said:
+            os.write(fd, b"word\\n")
+            typed = True
 except OSError: pass
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `
