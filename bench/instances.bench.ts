@@ -1,17 +1,16 @@
 /** Many instances at once on QEMU, and many records: what a daemon takes for them, and how fast it answers. */
 import { Aegis } from "@aegis/client"
-import { ByCli, ByGuest, Exited, InstanceCreated, InstanceEnded, InstanceSpec, MemoryMib } from "@aegis/domain"
-import { InstanceRecords, journalAt } from "@aegis/journal"
+import { InstanceSpec, MemoryMib } from "@aegis/domain"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import { spawn } from "node:child_process"
-import { readFileSync } from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
 import { killDaemon } from "../test/product/Fleet.ts"
 import { dist, Product, until } from "../test/product/Product.ts"
+import { memoryOf, writeStopped } from "./daemon.ts"
 import { median, ms, paired, program, report, timed } from "./measure.ts"
 
 const instances = Number(process.env["AEGIS_BENCH_INSTANCES"] ?? 50)
@@ -29,16 +28,6 @@ const clientOf = (aegis: Product) => {
 }
 
 const spec = new InstanceSpec({ command: ["sleep", "100000"], memoryMib: MemoryMib.make(64) })
-
-/** Megabytes of its own that the daemon holds, the least of some looks in twenty seconds: what waits to be collected is not counted. */
-const memoryOf = async (pid: number) => {
-  const looks: Array<number> = []
-  for (let look = 0; look < 40; look++) {
-    looks.push(Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024)
-    await new Promise((resolve) => setTimeout(resolve, 500))
-  }
-  return Math.min(...looks)
-}
 
 const repeated = async (times: number, work: () => Promise<unknown>) => {
   const took: Array<number> = []
@@ -134,20 +123,10 @@ const many = async () => {
   await aegis.remove()
 }
 
-/** A home with so many stopped records, written as the daemon writes them. */
+/** A home with so many stopped records. */
 const withRecords = async (count: number) => {
   const aegis = await Product.make()
-  const cli = new ByCli({ command: "bench" })
-  const one = Effect.gen(function* () {
-    const { insert, nextId, update } = yield* InstanceRecords
-    const id = yield* nextId
-    yield* insert(id, cli, new InstanceCreated({ spec }))
-    yield* update(id, new ByGuest(), [new InstanceEnded({ reason: new Exited({ code: 0 }) })])
-  })
-  await Effect.repeatN(one, count - 1).pipe(
-    Effect.provide(journalAt({ file: path.join(aegis.home, "data/aegis.db") })),
-    Effect.runPromise
-  )
+  await writeStopped(aegis.home, count, spec)
   const up = await timed(() => program(path.join(dist, "aegis"), ["up"], aegis.env))
   await program(path.join(dist, "aegis"), ["run", "--", "/bin/true"], aegis.env)
   return { aegis, client: clientOf(aegis), up }

@@ -2,21 +2,16 @@
  * The router's own part: HTTP through it and through nginx to the same server of this machine, and what ports that nobody uses cost.
  * Needs Debian's nginx-light and wrk.
  */
-import { Client } from "@aegis/client/promise"
-import { Runtime } from "@aegis/runtime"
-import * as Effect from "effect/Effect"
-import * as ManagedRuntime from "effect/ManagedRuntime"
-import * as Option from "effect/Option"
+import { Exposure, InstanceSpec } from "@aegis/domain"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
-import { bridge } from "../libs/client/src/promise/Bridge.ts"
 import { freePort } from "../libs/runtime/test/freePort.ts"
-import { report } from "./measure.ts"
+import { dist, Product } from "../test/product/Product.ts"
+import { memoryOf, writeStopped } from "./daemon.ts"
+import { paired, program, report } from "./measure.ts"
 
 const seconds = Number(process.env["AEGIS_BENCH_SECONDS"] ?? 30)
 const connections = 64
@@ -73,43 +68,28 @@ report(
   "at least 0.5 ×"
 )
 
-// Memory: a daemon's services over simulated machines, with 500 instances that were started, have ended, and are exposed.
-setFlagsFromString("--expose-gc")
-const collect: unknown = runInNewContext("gc")
-const memory = async () => {
-  for (let i = 0; i < 5; i++) {
-    if (typeof collect === "function") collect()
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-  return process.memoryUsage()
+rmSync(directory, { recursive: true, force: true })
+
+// Memory: daemons that go on with 500 instances that are stopped and exposed, against daemons with none.
+const exposed = new InstanceSpec({ command: ["wait"], exposes: [new Exposure({ port: 80, protocol: "http" })] })
+const many = await Product.make()
+const none = await Product.make()
+await writeStopped(many.home, 500, exposed)
+const held = async (aegis: Product) => {
+  await program(path.join(dist, "aegis"), ["up"], aegis.env)
+  const memory = await memoryOf(aegis.daemonPid)
+  await program(path.join(dist, "aegis"), ["down"], aegis.env)
+  return memory
 }
-const client = new Client(
-  bridge(
-    ManagedRuntime.make(
-      Runtime.layerSimulated({
-        home: path.join(directory, "home"),
-        bootTime: "1 millis",
-        programs: () => Option.some(() => Effect.never)
-      })
-    )
-  )
+const memory = await paired(
+  3,
+  () => held(many),
+  () => held(none)
 )
-const start = async (count: number, port?: number) => {
-  for (let i = 0; i < count; i++) {
-    const { instance } = await client.start({ command: ["wait"], exposes: port === undefined ? [] : [{ port }] })
-    await client.stop(instance.id)
-  }
-}
-// What the first ones bring into memory is not theirs.
-await start(20, 80)
-const before = await memory()
-await start(500, 80)
-const after = await memory()
-const mib = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(1)} MiB`
 report(
-  "memory of 500 stopped instances that are exposed: the heap and the process",
-  `${mib(after.heapUsed + after.external - before.heapUsed - before.external)}, ${mib(after.rss - before.rss)}`,
+  "the daemon's memory (RssAnon) with 500 stopped instances that are exposed, against none",
+  `${memory.a.toFixed(1)} : ${memory.b.toFixed(1)} MiB = ${(memory.a - memory.b).toFixed(1)} MiB more`,
   "under 20 MB"
 )
-await client.close()
-rmSync(directory, { recursive: true, force: true })
+await many.remove()
+await none.remove()

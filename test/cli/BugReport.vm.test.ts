@@ -24,7 +24,7 @@ describe("aegis bug-report", () => {
 
   /** Makes a report, and gives the text of each of its files. */
   const report = async (name: string) => {
-    const env = { MY_TOKEN: 'token-"quoted"-0815', EDITOR: "vi" }
+    const env = { MY_TOKEN: 'token-"quoted"-tail-of-it', EDITOR: "vi" }
     const made = await product.run(["bug-report", name], { cwd: scratch, env })
     assert.deepStrictEqual([made.code, made.stderr], [0, ""], made.stdout)
     const file = path.join(scratch, name)
@@ -59,7 +59,7 @@ describe("aegis bug-report", () => {
     const all = [...files.values()].join("\n")
     for (const hidden of [
       ...["secret-value-4711", "API_KEY", "value-of-variable", "MODE", "output-of-guest", "word-of-command"],
-      ...["handle-of-mine", "token-", "0815", product.home, process.env["HOME"] ?? product.home]
+      ...["handle-of-mine", "token-", "tail-of-it", product.home, process.env["HOME"] ?? product.home]
     ]) {
       assert.notInclude(all, hidden)
     }

@@ -102,14 +102,15 @@ const make = Effect.gen(function* () {
   const journal = yield* Journal
   const marks = yield* read(sql<{ last_instance: string }>`SELECT last_instance FROM head`)
   let lastId = BigInt(marks[0]?.last_instance ?? 0)
+  const reader = InstanceRows.reader()
 
   const select = (target: string) =>
     // An id has not the form of a handle, so at most one of them is found.
     sql`SELECT * FROM instances WHERE id = ${target} OR handle = ${target.toLowerCase()}`
 
-  const decode = (row: Readonly<Record<string, unknown>>) =>
+  const decode = (row: InstanceRows.Row) =>
     Effect.mapError(
-      InstanceRows.read(row),
+      reader.read(row),
       ({ message }) =>
         new StoreCorrupt({
           path: file,
@@ -198,6 +199,7 @@ const make = Effect.gen(function* () {
         : Effect.succeed([{ instanceId: id, cause, data }])
     })
     yield* journal.append(entries, () => Effect.asVoid(sql`DELETE FROM instances WHERE id = ${id}`))
+    reader.forget(id)
     // Until the log is emptied into the file, it holds what the row was.
     if (holdsValues) yield* Effect.ignoreLogged(read(sql`PRAGMA wal_checkpoint(TRUNCATE)`))
   })
@@ -217,11 +219,11 @@ const make = Effect.gen(function* () {
 
   const list = Effect.fn("InstanceRecords.list")(function* (filter: RecordFilter = {}) {
     const found = yield* read(rows(filter))
-    const decoded = yield* Effect.forEach(found, (row) => Effect.option(InstanceRows.read(row)))
+    const decoded = yield* Effect.forEach(found, (row) => Effect.option(reader.read(row)))
     return decoded.flatMap(Option.toArray)
   })
 
-  const rebuild = (row: Readonly<Record<string, unknown>>) =>
+  const rebuild = (row: InstanceRows.Row) =>
     Effect.gen(function* () {
       const id = String(row["id"])
       const record = yield* Stream.runFold(
@@ -274,7 +276,7 @@ const make = Effect.gen(function* () {
 const SpecEnvironment = Schema.parseJson(Schema.Struct({ env: Environment }))
 
 /** What a row knows of its instance's environment, even where the rest of it cannot be read. */
-const environmentIn = (row: Readonly<Record<string, unknown>> | undefined): Environment =>
+const environmentIn = (row: InstanceRows.Row | undefined): Environment =>
   Option.match(Schema.decodeUnknownOption(SpecEnvironment)(row?.["spec"]), {
     onNone: () => ({}),
     onSome: ({ env }) => env

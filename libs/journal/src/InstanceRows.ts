@@ -16,6 +16,8 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type InstanceRecord, trusted } from "./InstanceRecord.ts"
 
+export type Row = Readonly<Record<string, unknown>>
+
 /** Milliseconds since 1970. */
 const Millis = Schema.transform(Schema.Int, Schema.DateTimeUtcFromSelf, {
   strict: true,
@@ -75,7 +77,7 @@ export const write = (record: InstanceRecord) =>
   )
 
 /** The record of a row; fails for one that this version cannot read. */
-export const read = (row: unknown) =>
+export const read = (row: Row) =>
   Effect.map(decodeRow(row), (decoded) =>
     trusted({
       id: decoded.id,
@@ -96,3 +98,25 @@ export const read = (row: unknown) =>
       keepalive: decoded.keepalive ?? undefined
     })
   )
+
+/**
+ * `read` for rows that are read again and again, as with each connection to an instance: while it is alive, its row is decoded only
+ * where it differs from the last one.
+ */
+export const reader = () => {
+  const alive = new Map<unknown, { readonly row: Row; readonly record: InstanceRecord }>()
+  return {
+    read: (row: Row) =>
+      Effect.suspend(() => {
+        const last = alive.get(row["id"])
+        if (last !== undefined && Object.keys(row).every((column) => row[column] === last.row[column])) {
+          return Effect.succeed(last.record)
+        }
+        alive.delete(row["id"])
+        return Effect.tap(read(row), (record) =>
+          Effect.sync(() => (record.state === "stopped" ? undefined : alive.set(row["id"], { row, record })))
+        )
+      }),
+    forget: (id: InstanceId) => void alive.delete(id)
+  }
+}
