@@ -46,10 +46,9 @@ const load = async (port: number): Promise<number> => {
 
 /** The router in a process of its own. */
 const routed = async () => {
-  const tsx = path.join(import.meta.dirname, "../node_modules/tsx/dist/cli.mjs")
   const program = path.join(import.meta.dirname, "router-alone.ts")
   const flags = process.env["AEGIS_CPU_PROFILE"] === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir=/tmp"]
-  const child: ChildProcess = spawn(process.execPath, [...flags, tsx, program, String(serverPort)], {
+  const child: ChildProcess = spawn(process.execPath, [...flags, "--import", "tsx", program, String(serverPort)], {
     stdio: ["pipe", "pipe", "inherit"]
   })
   const [first] = await once(child.stdout ?? process.stdin, "data")

@@ -1,13 +1,13 @@
 /**
- * One request through a tunnel: its head and body to the guest, the answer back, each as it comes.
+ * One request through a tunnel of its own: its head and body to the guest, the answer back, each as it comes.
  */
 import * as http from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
+import { guestFailure, Interim, SilentGuest, writeHead, writeTrailers } from "./Answer.ts"
 import { asPairs, endToEnd } from "./Headers.ts"
-import { rawAnswer, type Refusal, refusal } from "./Refusal.ts"
+import { rawAnswer, type Refusal } from "./Refusal.ts"
 import type { Route } from "./Routing.ts"
-import { agentOf } from "./TunnelAgent.ts"
 
 export interface ExchangeOptions {
   readonly route: Route
@@ -27,18 +27,9 @@ export interface ExchangeOptions {
 
 export type ExchangeEnd = "whole" | "closed" | "stale"
 
-/** Whether a request can be made once more as it is: it changes nothing, and nothing of it has to be read again. */
-export const isRepeatable = ({ headers, method = "" }: http.IncomingMessage): boolean =>
-  ["GET", "HEAD", "OPTIONS"].includes(method) &&
-  headers.upgrade === undefined &&
-  headers["content-length"] === undefined &&
-  headers["transfer-encoding"] === undefined &&
-  headers.expect === undefined
-
-/** Interim answers that one request may have (T-178). */
-const maxInterim = 20
-
-const forwarded = (request: http.IncomingMessage, { prefix }: Route): Array<string> => [
+/** The headers of a request as its guest gets them. */
+export const headersFor = (request: http.IncomingMessage, { prefix }: Route): Array<string> => [
+  ...endToEnd(request.rawHeaders, "request"),
   "X-Forwarded-For",
   request.socket.remoteAddress ?? "127.0.0.1",
   "X-Forwarded-Host",
@@ -63,11 +54,11 @@ const begin = (
   own: ReadonlyArray<string>
 ) => {
   const call = http.request({
-    agent: agentOf(tunnel),
+    createConnection: () => tunnel,
     method: request.method ?? "GET",
     path: route.path,
     setHost: false,
-    headers: [...endToEnd(request.rawHeaders, "request"), ...forwarded(request, route), ...own]
+    headers: [...headersFor(request, route), ...own]
   })
   const timer = setTimeout(() => call.destroy(new SilentGuest()), patience)
   call.once("close", () => clearTimeout(timer))
@@ -76,32 +67,15 @@ const begin = (
   return call
 }
 
-class SilentGuest extends Error {}
-
-const guestFailure = (error: unknown): Refusal =>
-  error instanceof SilentGuest
-    ? refusal(504, "GuestUnresponsive", "the guest has not answered in time", "aegis logs shows what its command says")
-    : refusal(
-        502,
-        "BadGateway",
-        `the guest's answer cannot be used: ${error instanceof Error ? error.message : String(error)}`,
-        "aegis logs shows what its command says; a port that speaks no HTTP is exposed with :tcp"
-      )
-
-/** An ordinary request. */
+/** An ordinary request, with a body or without. */
 export const exchange = (request: http.IncomingMessage, response: http.ServerResponse, options: ExchangeOptions) => {
   const call = begin(request, options, framing(request))
-  let interim = 0
+  const interim = new Interim(response)
   call.on("continue", () => response.writeContinue())
   call.on("information", ({ rawHeaders, statusCode }) => {
-    interim += 1
-    if (interim > maxInterim) return call.destroy(new Error("too many interim answers"))
-    const link = asPairs(rawHeaders).flatMap(([name, value]) => (name.toLowerCase() === "link" ? [value] : []))
-    if (statusCode === 103 && link.length > 0 && !response.headersSent) response.writeEarlyHints({ link })
+    if (interim.isTooMany(statusCode, rawHeaders)) call.destroy(new Error("too many interim answers"))
   })
   call.on("error", (error) => {
-    const untouched = interim === 0 && !response.headersSent && !response.destroyed
-    if (options.reused && untouched && !(error instanceof SilentGuest)) return options.done("stale")
     if (response.headersSent) response.destroy()
     else options.failed(guestFailure(error))
     options.done("closed")
@@ -111,43 +85,26 @@ export const exchange = (request: http.IncomingMessage, response: http.ServerRes
     options.done("closed")
   })
   call.on("response", (answer) => relay(answer, response, options))
-  if (isRepeatable(request)) call.end()
-  else {
-    request.on("end", () => {
-      const trailers = endToEnd(request.rawTrailers, "request")
-      if (trailers.length > 0 && !call.writableEnded) call.addTrailers(asPairs(trailers))
-    })
-    request.pipe(call)
-    request.on("error", () => call.destroy())
-  }
-  // Both sides have to be at their end; the agent hears that the tunnel is free just after the call's.
-  let open = 2
-  const closed = () => {
-    open -= 1
-    if (open === 0) process.nextTick(() => options.done(agentOf(options.tunnel).isFree ? "whole" : "closed"))
-  }
-  call.on("close", closed)
-  response.on("close", () => {
-    if (!response.writableFinished) options.tunnel.destroy()
-    closed()
+  request.on("end", () => {
+    const trailers = endToEnd(request.rawTrailers, "request")
+    if (trailers.length > 0 && !call.writableEnded) call.addTrailers(asPairs(trailers))
   })
+  request.pipe(call)
+  request.on("error", () => call.destroy())
+  response.on("close", () => options.done("closed"))
 }
 
 const relay = (answer: http.IncomingMessage, response: http.ServerResponse, { done, failed }: ExchangeOptions) => {
-  response.sendDate = false
+  const { rawHeaders, statusCode: status = 502, statusMessage: text = "" } = answer
   try {
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", endToEnd(answer.rawHeaders, "response"))
+    writeHead(response, { status, text, rawHeaders })
   } catch (error) {
-    // Node refuses to write what no header may hold.
     failed(guestFailure(error))
     return done("closed")
   }
   // Who waits for the first event of a stream must not wait for its first kilobyte; a body that is there already goes with the head.
   setImmediate(() => response.flushHeaders())
-  answer.on("end", () => {
-    const trailers = endToEnd(answer.rawTrailers, "response")
-    if (trailers.length > 0) response.addTrailers(asPairs(trailers))
-  })
+  answer.on("end", () => writeTrailers(response, answer.rawTrailers))
   answer.pipe(response)
   // What was cut off must not look like a whole answer.
   answer.on("error", () => response.destroy())

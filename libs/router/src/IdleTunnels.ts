@@ -16,9 +16,6 @@ const patience = Duration.seconds(3)
 /** For each port; what is beyond it is closed. */
 const most = 64
 
-/** What an idle tunnel does by itself makes it unfit: no answer may be there before its request. */
-const endings = ["data", "end", "error", "close"]
-
 interface Idle {
   readonly id: InstanceId
   readonly port: number
@@ -28,7 +25,7 @@ interface Idle {
 }
 
 const release = ({ tunnel, unfit }: Idle): Duplex => {
-  for (const event of endings) tunnel.off(event, unfit)
+  tunnel.off("close", unfit)
   return tunnel
 }
 
@@ -65,7 +62,8 @@ export const make = Effect.gen(function* () {
     if (barred.has(id) || all.length >= most || !fit) return void tunnel.destroy()
     const unfit = () => close((other) => other === one)
     const one: Idle = { id, port, tunnel, since: clock.unsafeCurrentTimeMillis(), unfit }
-    for (const event of endings) tunnel.on(event, unfit)
+    // The client of its requests reads it all the while, and closes it at its end and at bytes that nobody has asked for.
+    tunnel.on("close", unfit)
     all.push(one)
     idle.set(id, ports.set(port, all))
   }

@@ -108,3 +108,17 @@ export const isBackgroundOfAnotherOrigin = (request: IncomingMessage, { origins 
 /** The origin of the page that a request without `Origin` comes from; a page can hide it and not change it. */
 const refererOf = ({ headers: { referer = "" } }: IncomingMessage): string | undefined =>
   URL.canParse(referer) ? new URL(referer).origin : undefined
+
+/** What asks for another protocol in a way that nobody can grant (T-159, T-161). */
+export const unfitUpgrade = (request: IncomingMessage): Refusal | undefined => {
+  const protocol = (request.headers.upgrade ?? "").toLowerCase()
+  const bad = (message: string) => refusal(400, "InvalidRequest", message, "send a request as RFC 9110 has it")
+  if (request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined) {
+    return bad("a request to change the protocol has no body here")
+  }
+  if (!/^[\x21-\x7e]+$/.test(protocol)) return bad("Upgrade names no protocol, or several")
+  if (protocol === "h2c") return bad("h2c is not served here")
+  return protocol === "websocket" && request.headers["sec-websocket-key"] === undefined
+    ? bad("Sec-WebSocket-Key is missing")
+    : undefined
+}

@@ -16,10 +16,11 @@ import * as net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Carried from "./Carried.ts"
 import { Destinations, type EndpointCount } from "./Destinations.ts"
-import { exchange, type ExchangeEnd, type ExchangeOptions, isRepeatable, join, upgrade } from "./Exchange.ts"
+import { exchange, type ExchangeEnd, type ExchangeOptions, join, upgrade } from "./Exchange.ts"
 import { PortListeners } from "./PortListeners.ts"
+import { exchangeRepeatable, isRepeatable } from "./Repeatable.ts"
 import { answerOf, rawAnswer, type Refusal, refusal } from "./Refusal.ts"
-import { isBackgroundOfAnotherOrigin, type Listener, offence } from "./RequestRules.ts"
+import { isBackgroundOfAnotherOrigin, type Listener, offence, unfitUpgrade } from "./RequestRules.ts"
 import { route, type Route } from "./Routing.ts"
 
 /** A request's head must be there within this time, and its connection may be silent in the middle of a message for so long. */
@@ -80,59 +81,71 @@ const make = Effect.gen(function* () {
     return Effect.succeed({ destination, path: request.url ?? "/", prefix: "" })
   }
 
-  /** From a head that may be served to the end of its exchange, or the refusal. */
-  const served = (
+  /** Serves a request from its head to the end of its exchange, or refuses it; `mayShare` a tunnel that is kept. */
+  const serve = (
     request: http.IncomingMessage,
     refuse: (refusal: Refusal) => void,
-    work: (options: ExchangeOptions) => void
-  ) =>
-    Effect.suspend(() => {
-      const entrance = entrances.get(request.socket)
-      if (entrance === undefined) return Effect.sync(() => void request.socket.destroy())
-      return Effect.flatMap(chosen(request, entrance), (to) => {
-        const { id, port } = to.destination
-        const count = (what: EndpointCount) => destinations.count(id, port, what)
-        carried.begin(request.socket, count)
-        const failed = (refused: Refusal) => {
-          count({ errors: 1 })
-          refuse(refused)
-        }
-        let requests = 1
-        /** Counted once, whatever becomes of it; the instance is known when something has been tried. */
-        const countIt = (what: EndpointCount) => {
-          count({ ...what, requests })
-          requests = 0
-        }
-        const over = (tunnel: Duplex, reused: boolean) =>
-          Effect.async<ExchangeEnd>((resume) => {
-            countIt({})
-            work({
-              ...{ route: to, tunnel, reused, failed, patience: answerSeconds * 1000 },
-              done: (end) => resume(Effect.succeed(end))
-            })
-          })
-        const mayWake = !isBackgroundOfAnotherOrigin(request, entrance)
-        const fresh = destinations.connect(id, port, new ByRouter({ port }), mayWake).pipe(
-          Effect.mapError(({ _tag, message, remedy }) => refusal(statuses[_tag] ?? 503, _tag, message, remedy)),
-          Effect.tapError(() => Effect.sync(() => countIt({ errors: 1 }))),
-          Effect.flatMap(({ keep, tunnel }) =>
-            Effect.map(over(tunnel, false), (end) => (end === "whole" ? keep() : undefined))
-          ),
-          Effect.scoped
+    work: (options: ExchangeOptions) => void,
+    mayShare: boolean
+  ) => {
+    const { socket } = request
+    const entrance = entrances.get(socket)
+    if (entrance === undefined) return void socket.destroy()
+    const settled = (serving: Effect.Effect<void, Refusal>) =>
+      whileOpen(
+        socket,
+        serving.pipe(
+          Effect.catchAll((refused) => Effect.sync(() => refuse(refused))),
+          Effect.catchAllDefect((defect) => Effect.logError("the router failed with a defect", defect))
         )
-        const kept = isRepeatable(request) ? destinations.reuse(id, port) : undefined
-        return kept === undefined
-          ? fresh
-          : over(kept.tunnel, true).pipe(
-              Effect.onExit((exit) => Effect.sync(() => kept.end(exit._tag === "Success" && exit.value === "whole"))),
-              Effect.flatMap((end) => (end === "stale" ? fresh : Effect.void))
-            )
+      )
+    const to = (route: Route): Effect.Effect<void, Refusal> => {
+      const { id, port } = route.destination
+      const count = (what: EndpointCount) => destinations.count(id, port, what)
+      const failed = (refused: Refusal) => {
+        count({ errors: 1 })
+        refuse(refused)
+      }
+      let requests = 1
+      /** Counted once, whatever becomes of it; the instance is known when something has been tried. */
+      const countIt = (what: EndpointCount) => {
+        count({ ...what, requests })
+        requests = 0
+      }
+      const over = (tunnel: Duplex, reused: boolean, done: (end: ExchangeEnd) => void) => {
+        countIt({})
+        work({ route, tunnel, reused, failed, patience: answerSeconds * 1000, done })
+      }
+      const fresh = Effect.suspend(() => {
+        carried.begin(socket, count)
+        const mayWake = !isBackgroundOfAnotherOrigin(request, entrance)
+        return destinations.connect(id, port, new ByRouter({ port }), mayWake)
+      }).pipe(
+        Effect.mapError(({ _tag, message, remedy }) => refusal(statuses[_tag] ?? 503, _tag, message, remedy)),
+        Effect.tapError(() => Effect.sync(() => countIt({ errors: 1 }))),
+        Effect.flatMap(({ keep, tunnel }) =>
+          Effect.map(
+            Effect.async<ExchangeEnd>((resume) => over(tunnel, false, (end) => resume(Effect.succeed(end)))),
+            (end) => (end === "whole" ? keep() : undefined)
+          )
+        ),
+        Effect.scoped,
+        Effect.ensuring(Effect.sync(() => carried.end(socket)))
+      )
+      const kept = mayShare ? destinations.reuse(id, port) : undefined
+      if (kept === undefined) return fresh
+      // Most requests go this way, and nothing of it needs a fiber that waits.
+      return Effect.sync(() => {
+        carried.begin(socket, count)
+        over(kept.tunnel, true, (end) => {
+          kept.end(end === "whole")
+          carried.end(socket)
+          if (end === "stale") settled(fresh)
+        })
       })
-    }).pipe(
-      Effect.catchAll((refused) => Effect.sync(() => refuse(refused))),
-      Effect.catchAllDefect((defect) => Effect.logError("the router failed with a defect", defect)),
-      Effect.ensuring(Effect.sync(() => carried.end(request.socket)))
-    )
+    }
+    settled(Effect.flatMap(chosen(request, entrance), to))
+  }
 
   const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
     const refuse = (refused: Refusal) => {
@@ -141,10 +154,9 @@ const make = Effect.gen(function* () {
       // What follows an unread body would be read as another request.
       response.writeHead(refused.status, [...headers, "Connection", "close"]).end(body)
     }
-    whileOpen(
-      request.socket,
-      served(request, refuse, (options) => exchange(request, response, options))
-    )
+    const repeatable = isRepeatable(request)
+    const passOn = repeatable ? exchangeRepeatable : exchange
+    serve(request, refuse, (options) => passOn(request, response, options), repeatable)
   }
 
   const server = http.createServer({
@@ -162,10 +174,7 @@ const make = Effect.gen(function* () {
     const refuse = (refused: Refusal) => void socket.end(rawAnswer(refused, request))
     const unfit = unfitUpgrade(request)
     if (unfit !== undefined) return refuse(unfit)
-    whileOpen(
-      socket,
-      served(request, refuse, (options) => upgrade(request, socket, head, options))
-    )
+    serve(request, refuse, (options) => upgrade(request, socket, head, options), false)
   })
   server.on("connect", (request, socket: net.Socket) => {
     socket.on("error", () => undefined)
@@ -281,18 +290,4 @@ const unreadable = (code: string): Refusal => {
     `this is no HTTP/1.1 request (${code})`,
     "a port for other protocols is exposed with :tcp"
   )
-}
-
-/** What asks for another protocol in a way that nobody can grant (T-159, T-161). */
-const unfitUpgrade = (request: http.IncomingMessage): Refusal | undefined => {
-  const protocol = (request.headers.upgrade ?? "").toLowerCase()
-  const bad = (message: string) => refusal(400, "InvalidRequest", message, "send a request as RFC 9110 has it")
-  if (request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined) {
-    return bad("a request to change the protocol has no body here")
-  }
-  if (!/^[\x21-\x7e]+$/.test(protocol)) return bad("Upgrade names no protocol, or several")
-  if (protocol === "h2c") return bad("h2c is not served here")
-  return protocol === "websocket" && request.headers["sec-websocket-key"] === undefined
-    ? bad("Sec-WebSocket-Key is missing")
-    : undefined
 }

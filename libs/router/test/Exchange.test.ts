@@ -186,6 +186,7 @@ describe("what passes through the router", () => {
         ["CL and TE", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
         ["two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"],
         ["large headers", `HTTP/1.1 200 OK\r\nA: ${"x".repeat(1_000_000)}\r\n\r\n`],
+        ["100 that nobody waits for", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
         ["a flood of 1xx", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000)],
         ["101 that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"],
         ["nothing", ""]

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as http from "node:http"
 import * as net from "node:net"
-import { ask, house, listening } from "./house.ts"
+import { ask, house, listening, raw } from "./house.ts"
 
 const whole = (body: string) => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 
@@ -99,6 +100,43 @@ describe("tunnels that requests share", () => {
       const glued = yield* started(() => whole("ok") + whole("poison"))
       for (let i = 0; i < 3; i++) assert.strictEqual((yield* ask(glued.port, "/")).body, "ok")
       assert.strictEqual(glued.connections(), 3)
+    })
+  )
+
+  it.scopedLive("early hints, trailers, heads alone, and bodies that are read slowly pass over one that is kept", () =>
+    Effect.gen(function* () {
+      const large = Buffer.alloc(20_000_000, "0123456789")
+      let connections = 0
+      const server = http.createServer((request, response) => {
+        if (request.url === "/large") return void response.end(large)
+        response.writeEarlyHints({ link: "</style.css>; rel=preload" })
+        response.writeHead(200, "Fine", { Trailer: "X-Sum", "Transfer-Encoding": "chunked" })
+        response.write("body")
+        response.addTrailers({ "X-Sum": "4" })
+        response.end()
+      })
+      server.on("connection", () => (connections += 1))
+      const { counted, opened, port } = yield* house([{ name: "web", port: yield* listening(server) }])
+      const get = `GET / HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`
+      const hinted =
+        /^HTTP\/1.1 103 Early Hints\r\nLink: <\/style.css>; rel=preload\r\n\r\nHTTP\/1.1 200 Fine\r\n[^]*\r\nbody\r\n0\r\nX-Sum: 4\r\n\r\n$/
+      for (let i = 0; i < 2; i++) assert.match(yield* raw(port, get, 300), hinted)
+      const slow = yield* Effect.async<Buffer>((resume) => {
+        http.get({ port, host: "127.0.0.1", path: "/large", agent: false }, (answer) => {
+          const pieces: Array<Buffer> = []
+          answer.on("data", (piece: Buffer) => {
+            if (pieces.push(piece) % 20 !== 0) return
+            answer.pause()
+            setTimeout(() => answer.resume(), 2)
+          })
+          answer.on("end", () => resume(Effect.succeed(Buffer.concat(pieces))))
+        })
+      })
+      assert.isTrue(slow.equals(large))
+      assert.deepStrictEqual([connections, opened()], [1, 0])
+      assert.isAbove(counted.get("sent") ?? 0, large.length)
+      assert.deepInclude(yield* ask(port, "/large", { method: "HEAD" }), { status: 200, body: "" })
+      assert.strictEqual((yield* ask(port, "/")).body, "body")
     })
   )
 
