@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as http2 from "node:http2"
 import type { Duplex } from "node:stream"
+import type { EarlyBytes } from "./EarlyBytes.ts"
 import { acknowledgement, type Frame, FrameDecoder, type GuestProtocolViolation } from "./Frames.ts"
 import { execsOf, type GuestExecs } from "./GuestExecs.ts"
 import { filesOf, type GuestFiles } from "./GuestFiles.ts"
@@ -54,8 +55,9 @@ export interface GuestChannel {
   readonly signal: (signal: number) => Effect.Effect<void, ChannelError>
   /**
    * Connects to a port of the guest's loopback. The stream is the caller's to destroy. Refused with `connect-refused` where nobody listens.
+   * What a client says early reaches the guest with the request.
    */
-  readonly tunnel: (port: number) => Effect.Effect<Duplex, ChannelError>
+  readonly tunnel: (port: number, early?: EarlyBytes) => Effect.Effect<Duplex, ChannelError>
   /** Sets the guest's wall clock, in milliseconds since the epoch. */
   readonly setClock: (clockMs: number) => Effect.Effect<void, ChannelError>
   /** SIGTERM, `grace`, SIGKILL, sync, reboot: returns when the guest has begun. */
@@ -173,7 +175,7 @@ const channelOf = (session: http2.ClientHttp2Session): GuestChannel => {
     execs: execsOf({ json, command, events, stdin, remove: (path) => Effect.asVoid(exchange("DELETE", path)) }),
     files: filesOf(session, { json, command }),
     signal: (signal) => command("/signal", JSON.stringify({ signal })).pipe(Effect.withSpan("GuestChannel.signal")),
-    tunnel: (port) => openTunnel(session, port),
+    tunnel: (port, early) => openTunnel(session, port, early),
     setClock: (clockMs) =>
       command("/clock", JSON.stringify({ clockMs })).pipe(Effect.withSpan("GuestChannel.setClock")),
     shutdown: (grace) =>

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as http2 from "node:http2"
+import type { EarlyBytes } from "./EarlyBytes.ts"
 import { GuestProtocolViolation } from "./Frames.ts"
 import { HarnessError, maxJsonBytes } from "./Protocol.ts"
 import { Tunnel } from "./Tunnel.ts"
@@ -40,13 +41,18 @@ const openStream = (session: http2.ClientHttp2Session, headers: http2.OutgoingHt
   })
 
 /** Its stream outlives the call that opens it, and is reset where that one fails or is interrupted. */
-export const openTunnel = (session: http2.ClientHttp2Session, port: number) =>
+export const openTunnel = (session: http2.ClientHttp2Session, port: number, early?: EarlyBytes) =>
   Effect.acquireUseRelease(
-    openStream(session, { ":method": "CONNECT", ":authority": `127.0.0.1:${port}` }),
+    openStream(session, { ":method": "CONNECT", ":authority": `127.0.0.1:${port}` }).pipe(
+      Effect.tap((stream) => Effect.sync(() => early?.passTo((bytes) => void stream.write(bytes))))
+    ),
     (stream) =>
       Effect.flatMap(statusOf(stream), (code): Effect.Effect<Tunnel, ChannelError> =>
         code === 200
-          ? Effect.sync(() => new Tunnel(stream))
+          ? Effect.sync(() => {
+              early?.end()
+              return new Tunnel(stream)
+            })
           : Effect.flatMap(bodyOf(stream, code), () => broken(`CONNECT was answered with ${code}`))
       ),
     (stream, exit) =>

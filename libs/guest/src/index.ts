@@ -1,3 +1,4 @@
+export * from "./EarlyBytes.ts"
 export * from "./Frames.ts"
 export * from "./GuestChannel.ts"
 export * from "./GuestExecs.ts"

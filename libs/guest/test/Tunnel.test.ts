@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as http2 from "node:http2"
 import * as net from "node:net"
-import { answerHello, connect, type Tunnel } from "../src/index.ts"
+import { Readable } from "node:stream"
+import { answerHello, connect, EarlyBytes, type Tunnel } from "../src/index.ts"
 
 /** A harness that answers CONNECT as `serve` says, over a real socket. */
 const harness = (serve: (stream: http2.ServerHttp2Stream, authority: string) => void) =>
@@ -78,6 +79,40 @@ describe("a tunnel to a guest's port", () => {
         message: "nobody listens on port 80"
       })
     })
+  )
+
+  it.scopedLive(
+    "what a client says early comes with the request, once more after a refusal, and before what it says later",
+    () =>
+      Effect.gen(function* () {
+        const sent = Buffer.alloc(300_000, "0123456789")
+        let requests = 0
+        const guest = yield* harness((stream) => {
+          const heard: Array<Buffer> = []
+          const refused = (requests += 1) === 1
+          stream.on("data", (piece: Buffer) => {
+            heard.push(piece)
+            // There is no answer before the first bytes.
+            if (stream.headersSent) return
+            stream.respond({ ":status": refused ? 502 : 200 })
+            if (refused) stream.end(JSON.stringify({ code: "connect-refused", message: "not yet" }))
+          })
+          stream.on("end", () => {
+            if (refused) return
+            stream.write(block(String(Buffer.concat(heard).equals(sent))))
+            stream.end(block(""))
+          })
+        })
+        const client = Readable.from([sent.subarray(0, 10), sent.subarray(10, 100_000), sent.subarray(100_000)], {
+          objectMode: false
+        })
+        const early = new EarlyBytes(client)
+        assert.strictEqual((yield* Effect.flip(guest.tunnel(80, early)))._tag, "HarnessRefused")
+        const tunnel = yield* guest.tunnel(80, early)
+        client.pipe(tunnel)
+        assert.strictEqual(String(yield* all(tunnel)), "true")
+        assert.strictEqual(requests, 2)
+      })
   )
 
   it.scopedLive("T-169 a reset is an error, not an end; what came before it has been heard", () =>

@@ -42,7 +42,7 @@ import type {
   UploadEvent,
   UploadId
 } from "@aegis/domain"
-import type { EndpointCount, KeptConnection, PortConnection } from "@aegis/router"
+import type { ConnectOptions, EndpointCount, KeptConnection, PortConnection } from "@aegis/router"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -80,7 +80,7 @@ export class Instances extends Context.Tag("@aegis/instances/Instances")<
       id: InstanceId,
       port: number,
       cause: EventCause,
-      mayWake?: boolean
+      options?: ConnectOptions
     ) => Effect.Effect<PortConnection, ReachError, Scope.Scope>
     /** A tunnel to a port of a guest that runs, if a request has left one. It counts as a connection until its end is told. */
     readonly reuse: (id: InstanceId, port: number) => KeptConnection | undefined

@@ -13,14 +13,14 @@ import {
   TooManyConnections,
   WakeTimeout
 } from "@aegis/domain"
-import type { KeptConnection, PortConnection } from "@aegis/router"
+import { type ChannelBroken, EarlyBytes, type HarnessRefused } from "@aegis/guest"
+import type { ConnectOptions, KeptConnection, PortConnection } from "@aegis/router"
 import type { Vm } from "@aegis/vm"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Duplex } from "node:stream"
 import type { Parts } from "./Parts.ts"
@@ -90,24 +90,29 @@ export const make = (
     })
 
   /** A guest that has just been started may not listen yet; one that has run for a while does or does not. */
-  const dial = (id: InstanceId, name: string, vm: Vm, port: number) =>
-    Effect.retry(vm.guest.tunnel(port), {
-      while: (error) => {
-        if (error._tag !== "HarnessRefused") return Effect.succeed(false)
-        // Its queue is full: it will take us when it has taken those before us.
-        if (error.code === "connect-timeout") return Effect.succeed(true)
-        return error.code === "connect-refused" ? isFresh(id) : Effect.succeed(false)
-      },
-      schedule: Schedule.spaced("50 millis")
-    }).pipe(
+  const dial = (
+    id: InstanceId,
+    name: string,
+    vm: Vm,
+    port: number,
+    early: EarlyBytes | undefined
+  ): Effect.Effect<Duplex, ChannelBroken | PortSilent | TooManyConnections> =>
+    vm.guest.tunnel(port, early).pipe(
       Effect.catchTags({
-        HarnessRefused: ({ code, message }) =>
-          code === "too-many-tunnels"
-            ? new TooManyConnections({ target: name })
-            : new PortSilent({ target: name, port, reason: message }),
+        HarnessRefused: (refused) =>
+          Effect.flatMap(isEarly(id, refused), (again): ReturnType<typeof dial> => {
+            if (again) return Effect.delay(dial(id, name, vm, port, early), "50 millis")
+            return refused.code === "too-many-tunnels"
+              ? new TooManyConnections({ target: name })
+              : new PortSilent({ target: name, port, reason: refused.message })
+          }),
         GuestProtocolViolation: ({ message }) => new PortSilent({ target: name, port, reason: message })
       })
     )
+
+  /** Whether it may yet accept. Where its queue is full, it will take us when it has taken those before us. */
+  const isEarly = (id: InstanceId, { code }: HarnessRefused) =>
+    code === "connect-refused" ? isFresh(id) : Effect.succeed(code === "connect-timeout")
 
   const isFresh = (id: InstanceId) =>
     Effect.gen(function* () {
@@ -124,9 +129,10 @@ export const make = (
     id: InstanceId,
     port: number,
     cause: EventCause,
-    mayWake = true
+    { client, mayWake = true }: ConnectOptions = {}
   ): Effect.Effect<PortConnection, ReachError, Scope.Scope> =>
     Effect.gen(function* () {
+      const early = client === undefined ? undefined : new EarlyBytes(client)
       yield* usage.enter(id)
       const mine = yield* listed(id, port)
       const { handle, spec } = yield* records.get(id)
@@ -134,7 +140,7 @@ export const make = (
       if (!spec.exposes.some((exposure) => exposure.port === port)) return yield* new NotExposed({ target: name, port })
       endpointUses.begin(id, handle, port)
       const attempt = Effect.flatMap(awake(id, port, cause, mayWake), (vm) =>
-        idleTunnels.connection(id, port, Effect.interruptible(dial(id, name, vm, port)))
+        idleTunnels.connection(id, port, Effect.interruptible(dial(id, name, vm, port, early)))
       )
       const broken = new PortSilent({ target: name, port, reason: "the guest went away" })
       const reach = Effect.catchTag(attempt, "ChannelBroken", () =>

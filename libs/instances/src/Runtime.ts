@@ -110,8 +110,8 @@ export const make = Effect.gen(function* () {
     restart: (target, cause) => Effect.flatMap(records.get(target), (record) => starting.restartRecord(record, cause)),
     run: (spec, cause, router) => starting.run(new InstanceSpec({ ...spec, ephemeral: true }), cause, router),
     wake: pausing.wake,
-    connect: (id, port, cause, mayWake) =>
-      Effect.withSpan(reaching.connect(id, port, cause, mayWake), "Instances.connect"),
+    connect: (id, port, cause, options) =>
+      Effect.withSpan(reaching.connect(id, port, cause, options), "Instances.connect"),
     reuse: reaching.reuse,
     countUse: reaching.count,
     writeStdin: (id, bytes, end) =>

@@ -31,6 +31,7 @@ import * as Stream from "effect/Stream"
 import { after, type InstanceChange, type InstanceRecord, trusted } from "./InstanceRecord.ts"
 import * as InstanceRows from "./InstanceRows.ts"
 import { Journal } from "./Journal.ts"
+import * as LiveRecords from "./LiveRecords.ts"
 import { Store } from "./Store.ts"
 import { codeOf } from "./StoreFailure.ts"
 
@@ -102,15 +103,15 @@ const make = Effect.gen(function* () {
   const journal = yield* Journal
   const marks = yield* read(sql<{ last_instance: string }>`SELECT last_instance FROM head`)
   let lastId = BigInt(marks[0]?.last_instance ?? 0)
-  const reader = InstanceRows.reader()
+  const live = LiveRecords.make()
 
   const select = (target: string) =>
     // An id has not the form of a handle, so at most one of them is found.
     sql`SELECT * FROM instances WHERE id = ${target} OR handle = ${target.toLowerCase()}`
 
-  const decode = (row: InstanceRows.Row) =>
+  const decode = (row: InstanceRows.Row, asked: number) =>
     Effect.mapError(
-      reader.read(row),
+      live.read(row, asked),
       ({ message }) =>
         new StoreCorrupt({
           path: file,
@@ -120,8 +121,9 @@ const make = Effect.gen(function* () {
 
   const find = (target: string) =>
     Effect.gen(function* () {
+      const asked = live.edges()
       const [row] = yield* select(target)
-      return row === undefined ? yield* new NotFound({ target }) : yield* decode(row)
+      return row === undefined ? yield* new NotFound({ target }) : yield* decode(row, asked)
     })
 
   const put = (record: InstanceRecord) =>
@@ -160,8 +162,8 @@ const make = Effect.gen(function* () {
     const data = new InstanceCreated({ ...created, spec: withBlankEnvironment(created.spec, "") })
     const recordOf = (events: ReadonlyArray<JournalEvent>) =>
       Effect.map(fold(Option.none(), events), (record) => trusted({ ...record, spec: created.spec }))
-    const events = yield* journal.append([{ instanceId: id, cause, data }], (written) =>
-      Effect.flatMap(recordOf(written), insertRow)
+    const events = yield* live.writing(
+      journal.append([{ instanceId: id, cause, data }], (written) => Effect.flatMap(recordOf(written), insertRow))
     )
     return yield* recordOf(events)
   })
@@ -180,8 +182,10 @@ const make = Effect.gen(function* () {
         const data = typeof change === "function" ? yield* change(found) : change
         return data.map((one) => ({ instanceId: id, cause, data: one }))
       })
-      const events = yield* journal.append<E | NotFound | StoreCorrupt, never>(entries, (written) =>
-        Effect.flatMap(fold(before, written), put)
+      const events = yield* live.writing(
+        journal.append<E | NotFound | StoreCorrupt, never>(entries, (written) =>
+          Effect.flatMap(fold(before, written), put)
+        )
       )
       return yield* fold(before, events)
     }).pipe(Effect.withSpan("InstanceRecords.update"))
@@ -198,8 +202,8 @@ const make = Effect.gen(function* () {
         ? Effect.fail(new NotFound({ target: id }))
         : Effect.succeed([{ instanceId: id, cause, data }])
     })
-    yield* journal.append(entries, () => Effect.asVoid(sql`DELETE FROM instances WHERE id = ${id}`))
-    reader.forget(id)
+    yield* live.writing(journal.append(entries, () => Effect.asVoid(sql`DELETE FROM instances WHERE id = ${id}`)))
+    live.forget(id)
     // Until the log is emptied into the file, it holds what the row was.
     if (holdsValues) yield* Effect.ignoreLogged(read(sql`PRAGMA wal_checkpoint(TRUNCATE)`))
   })
@@ -218,8 +222,9 @@ const make = Effect.gen(function* () {
     ])} ORDER BY number LIMIT ${limit}`
 
   const list = Effect.fn("InstanceRecords.list")(function* (filter: RecordFilter = {}) {
+    const asked = live.edges()
     const found = yield* read(rows(filter))
-    const decoded = yield* Effect.forEach(found, (row) => Effect.option(reader.read(row)))
+    const decoded = yield* Effect.forEach(found, (row) => Effect.option(live.read(row, asked)))
     return decoded.flatMap(Option.toArray)
   })
 
@@ -237,7 +242,7 @@ const make = Effect.gen(function* () {
       // The values are in no event: where the row has lost them, a start with empty ones would be worse than none.
       if (Object.keys(spec.env).some((name) => env[name] === undefined)) return Either.left(id)
       const repaired = trusted({ ...record.value, spec: new InstanceSpec({ ...spec, env }) })
-      yield* transaction(put(repaired))
+      yield* live.writing(transaction(put(repaired)))
       return Either.right(repaired)
     })
 
@@ -258,17 +263,25 @@ const make = Effect.gen(function* () {
     insert,
     update,
     remove,
-    get: (target) => Effect.withSpan(read(find(target)), "InstanceRecords.get"),
+    get: (target) =>
+      Effect.suspend(() => {
+        const known = live.known(target)
+        return known === undefined ? Effect.withSpan(read(find(target)), "InstanceRecords.get") : Effect.succeed(known)
+      }),
     list,
     ids: Effect.map(read(sql<{ id: string }>`SELECT id FROM instances`), (found) => new Set(found.map(({ id }) => id))),
     touch: (id) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Effect.asVoid(
-          transaction(sql`UPDATE instances SET last_active_at = max(last_active_at, ${now}) WHERE id = ${id}`)
+        live.writing(
+          Effect.asVoid(
+            transaction(sql`UPDATE instances SET last_active_at = max(last_active_at, ${now}) WHERE id = ${id}`)
+          )
         )
       ),
     keepCursor: (id, cursor) =>
-      Effect.asVoid(transaction(sql`UPDATE instances SET cursor = ${cursor} WHERE id = ${id} AND vm IS NOT NULL`)),
+      live.writing(
+        Effect.asVoid(transaction(sql`UPDATE instances SET cursor = ${cursor} WHERE id = ${id} AND vm IS NOT NULL`))
+      ),
     repair: Effect.withSpan(repair, "InstanceRecords.repair")
   })
 })

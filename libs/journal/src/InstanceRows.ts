@@ -98,25 +98,3 @@ export const read = (row: Row) =>
       keepalive: decoded.keepalive ?? undefined
     })
   )
-
-/**
- * `read` for rows that are read again and again, as with each connection to an instance: while it is alive, its row is decoded only
- * where it differs from the last one.
- */
-export const reader = () => {
-  const alive = new Map<unknown, { readonly row: Row; readonly record: InstanceRecord }>()
-  return {
-    read: (row: Row) =>
-      Effect.suspend(() => {
-        const last = alive.get(row["id"])
-        if (last !== undefined && Object.keys(row).every((column) => row[column] === last.row[column])) {
-          return Effect.succeed(last.record)
-        }
-        alive.delete(row["id"])
-        return Effect.tap(read(row), (record) =>
-          Effect.sync(() => (record.state === "stopped" ? undefined : alive.set(row["id"], { row, record })))
-        )
-      }),
-    forget: (id: InstanceId) => void alive.delete(id)
-  }
-}

@@ -6,6 +6,7 @@ import {
   InstanceDeleted,
   InstanceId,
   InstancePaused,
+  NotFound,
   InstancePruned,
   Exposure,
   InstanceResumed,
@@ -28,7 +29,9 @@ import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Exit from "effect/Exit"
 import * as fc from "effect/FastCheck"
 import * as Layer from "effect/Layer"
@@ -181,6 +184,36 @@ describe("InstanceRecords", () => {
       assert.strictEqual((yield* Effect.flip(records.update(id(9), cli, [])))._tag, "NotFound")
       assert.strictEqual((yield* Effect.flip(records.remove(id(9), cli, new InstanceDeleted())))._tag, "NotFound")
     }).pipe(Effect.provide(journalInMemory))
+  )
+
+  it.scoped(
+    "S-201 who asks while a change is decided waits, and learns what was decided; also where it is not written",
+    () =>
+      Effect.gen(function* () {
+        const records = yield* InstanceRecords
+        yield* records.insert(id(1), cli, created("web"))
+        yield* records.update(id(1), cli, [started])
+        assert.strictEqual((yield* records.get(id(1))).state, "running")
+        const decided = yield* Deferred.make<void>()
+        const change = yield* Effect.fork(
+          records.update(id(1), cli, () => Effect.as(Deferred.await(decided), [new InstancePaused()]))
+        )
+        const asked = yield* Effect.forEach([id(1), "web"], (target) => Effect.fork(records.get(target)))
+        yield* Effect.yieldNow()
+        yield* Deferred.succeed(decided, undefined)
+        assert.strictEqual((yield* Fiber.join(change)).state, "paused")
+        for (const one of asked) assert.strictEqual((yield* Fiber.join(one)).state, "paused")
+        assert.strictEqual((yield* records.get(id(1))).state, "paused")
+        const refused = records.update(id(1), cli, () => Effect.fail(new NotFound({ target: "nothing" })))
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(refused)))
+        assert.strictEqual((yield* records.get(id(1))).state, "paused")
+        yield* records.touch(id(1))
+        yield* records.keepCursor(id(1), 7)
+        yield* records.update(id(1), cli, [ended(new Stopped())])
+        assert.strictEqual((yield* records.get(id(1))).state, "stopped")
+        yield* records.remove(id(1), cli, new InstanceDeleted())
+        assert.strictEqual((yield* Effect.flip(records.get(id(1))))._tag, "NotFound")
+      }).pipe(Effect.provide(journalInMemory))
   )
 
   it.scopedLive(

@@ -6,7 +6,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type { Duplex } from "node:stream"
+import type { Duplex, Readable } from "node:stream"
 
 /** An instance that has an exposed `http` port; the first of them is what the router serves. */
 export interface Destination {
@@ -29,6 +29,12 @@ export interface PortConnection {
   readonly tunnel: Duplex
   /** It is left as it is instead, for another request. */
   readonly keep: () => void
+}
+
+export interface ConnectOptions {
+  readonly mayWake?: boolean
+  /** Whose bytes are for the port as they are. Nobody reads it before, and until it is read again it is paused. */
+  readonly client?: Readable
 }
 
 /** A connection whose tunnel has carried a request before: its guest may have closed it just now. */
@@ -56,13 +62,13 @@ export class Destinations extends Context.Tag("@aegis/router/Destinations")<
     readonly all: Effect.Effect<ReadonlyArray<Destination>>
     /**
      * Connects to a port, waking the instance where it has to be and `mayWake` is not false: `StateConflict` then. It counts until the
-     * scope closes.
+     * scope closes. What `client` says meanwhile has been passed on when it succeeds.
      */
     readonly connect: (
       id: InstanceId,
       port: number,
       cause: EventCause,
-      mayWake?: boolean
+      options?: ConnectOptions
     ) => Effect.Effect<PortConnection, Unreachable, Scope.Scope>
     /** A tunnel to a port of an instance that runs, if one was kept. It counts until its end is told. */
     readonly reuse: (id: InstanceId, port: number) => KeptConnection | undefined

@@ -119,7 +119,7 @@ const make = Effect.gen(function* () {
       const fresh = Effect.suspend(() => {
         carried.begin(socket, count)
         const mayWake = !isBackgroundOfAnotherOrigin(request, entrance)
-        return destinations.connect(id, port, new ByRouter({ port }), mayWake)
+        return destinations.connect(id, port, new ByRouter({ port }), { mayWake })
       }).pipe(
         Effect.mapError(({ _tag, message, remedy }) => refusal(statuses[_tag] ?? 503, _tag, message, remedy)),
         Effect.tapError(() => Effect.sync(() => countIt({ errors: 1 }))),
@@ -205,7 +205,7 @@ const make = Effect.gen(function* () {
     const work = Effect.gen(function* () {
       carried.begin(connection, count)
       const { tunnel } = yield* destinations
-        .connect(id, port, new ByRouter({ port }))
+        .connect(id, port, new ByRouter({ port }), { client: connection })
         .pipe(Effect.tapError(() => Effect.sync(() => count({ errors: 1 }))))
       yield* Effect.async<void>((resume) => join(connection, tunnel, () => resume(Effect.void)))
     }).pipe(
