@@ -14,7 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import { realpathSync } from "node:fs"
 import * as path from "node:path"
-import { giveBack } from "./Memory.ts"
+import { keptSmall } from "./Memory.ts"
 import { pidFile, residence } from "./Residence.ts"
 import { ensureRootfs } from "./RootfsCommand.ts"
 import { server } from "./Server.ts"
@@ -30,7 +30,7 @@ const probe = Layer.scopedDiscard(Effect.flatMap(BackendChoice, (choice) => Effe
 const daemon = pidFile.pipe(
   Layer.provideMerge(server),
   Layer.merge(probe),
-  Layer.merge(giveBack()),
+  Layer.merge(keptSmall()),
   Layer.provide(realServices),
   Layer.provide(residence)
 )

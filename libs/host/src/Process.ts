@@ -202,6 +202,9 @@ const stopper =
 /** How often a process that is not our child is looked at: nothing else tells of its end. Each VM has up to three. */
 const lookAgain = Duration.millis(250)
 
+/** Every so many looks it is told from a later one of its number, and from one that only waits to be reaped. */
+const closeLook = 8
+
 /** The same while somebody who ends it waits for that: a VM and its helpers are ended one after the other. */
 const lookSoon = Duration.millis(5)
 
@@ -217,12 +220,14 @@ export const adopt = (
     const exit = yield* Deferred.make<ExitStatus>()
     const gone: ExitStatus = { code: null, signal: null }
     // A loop of its own: the driver of a schedule takes several times as long as the look.
-    const look = (every: Duration.Duration): Effect.Effect<unknown> =>
-      Effect.flatMap(ProcessTable.isAlive(entry), (alive) =>
-        alive ? Effect.flatMap(Effect.sleep(every), () => look(every)) : Deferred.succeed(exit, gone)
+    const look = (every: Duration.Duration, close: number, left = 0): Effect.Effect<unknown> =>
+      Effect.flatMap(left > 0 ? ProcessTable.exists(entry.pid) : ProcessTable.isAlive(entry), (alive) =>
+        alive
+          ? Effect.flatMap(Effect.sleep(every), () => look(every, close, left > 0 ? left - 1 : close - 1))
+          : Deferred.succeed(exit, gone)
       )
-    const watch = (every: Duration.Duration) => Effect.interruptible(look(every))
-    yield* Effect.forkScoped(watch(lookAgain))
+    const watch = (every: Duration.Duration, close: number) => Effect.interruptible(look(every, close))
+    yield* Effect.forkScoped(watch(lookAgain, closeLook))
     const signal: Process["signal"] = (name) =>
       Effect.flatMap(ProcessTable.isAlive(entry), (alive) =>
         alive ? Effect.sync(() => sendSignal(-entry.pid, name)) : Effect.void
@@ -230,7 +235,7 @@ export const adopt = (
     const state = stateOf(entry.pid)
     const end = stopper(exit, signal)
     const stop: Process["stop"] = (grace) =>
-      Effect.acquireUseRelease(Effect.fork(watch(lookSoon)), () => end(grace), Fiber.interrupt)
+      Effect.acquireUseRelease(Effect.fork(watch(lookSoon, 1)), () => end(grace), Fiber.interrupt)
     const process: Process = {
       pid: entry.pid,
       exit: Deferred.await(exit),

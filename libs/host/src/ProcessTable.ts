@@ -28,10 +28,7 @@ export const read = (pid: number): Effect.Effect<Option.Option<ProcessEntry>> =>
       : Option.some({ pid, state, startTime })
   })
 
-/**
- * The kernel has it at hand and waits for no disk: read in place it takes 12 µs, by way of a thread of libuv's 130, and each process of
- * a VM that was adopted is looked at four times a second.
- */
+/** The kernel has it at hand and waits for no disk: read in place it takes 12 µs, by way of a thread of libuv's 130. */
 const statOf = (pid: number): string => {
   try {
     return readFileSync(`/proc/${pid}/stat`, "utf8")
@@ -59,6 +56,17 @@ export const record = (file: string, pid: number): Effect.Effect<void> =>
 /** Where memory runs out on this machine, the kernel ends this process rather than one that others need (T-227). Linux's /proc. */
 export const endFirst = (pid: number): Effect.Effect<void> =>
   Effect.promise(() => fs.writeFile(`/proc/${pid}/oom_score_adj`, "500").catch(() => undefined))
+
+/** Whether there is a process of that number, which may be another by now, or wait to be reaped: that takes a tenth of `isAlive`. */
+export const exists = (pid: number): Effect.Effect<boolean> =>
+  Effect.sync(() => {
+    try {
+      return process.kill(pid, 0)
+    } catch (error) {
+      // It is another user's.
+      return error instanceof Error && "code" in error && error.code === "EPERM"
+    }
+  })
 
 /** Whether that very process still lives: the same number and the same start. */
 export const isAlive = ({ pid, startTime }: Pick<ProcessEntry, "pid" | "startTime">): Effect.Effect<boolean> =>

@@ -11,10 +11,12 @@ import { PortListeners } from "@aegis/router"
 import { Vault } from "@aegis/vault"
 import { BackendChoice } from "@aegis/vm"
 import { Workspaces } from "@aegis/workspaces"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { availableParallelism } from "node:os"
 import { guardDisks } from "./DiskGuard.ts"
 import * as Ending from "./Ending.ts"
 import * as Execs from "./Execs.ts"
@@ -23,7 +25,7 @@ import * as Files from "./Files.ts"
 import * as Idle from "./Idle.ts"
 import type { Instances } from "./Instances.ts"
 import * as Keepalives from "./Keepalives.ts"
-import type { Grace } from "./Life.ts"
+import type { Grace, Life } from "./Life.ts"
 import * as Networks from "./Networks.ts"
 import * as Parts from "./Parts.ts"
 import * as Pausing from "./Pausing.ts"
@@ -33,8 +35,20 @@ import { reconcile } from "./Reconcile.ts"
 import * as Recovery from "./Recovery.ts"
 import * as Starting from "./Starting.ts"
 
-/** What VMs have to end by themselves when the daemon goes: many are killed in a second, and it has to be gone after five in all (S-042). */
-const partingGrace: Grace = { commands: Duration.millis(1500), reboot: Duration.seconds(1) }
+/** What all VMs have to end by themselves when the daemon goes: many are killed in a second, and it has to be gone after five in all (S-042). */
+const partingMillis = 2000
+
+/**
+ * VMs that are told to end at a time. Fifty that shut down at once would take the processors from the daemon for half a minute; those whose
+ * turn has not come when the time is over are killed.
+ */
+const partingAtOnce = 4 * availableParallelism()
+
+/** What is left of that time: for the guest's commands, and then for the guest. */
+const partingGrace = (left: number): Grace => ({
+  commands: Duration.millis(0.6 * left),
+  reboot: Duration.millis(0.4 * left)
+})
 
 export const make = Effect.gen(function* () {
   const context = Context.pick(
@@ -63,23 +77,29 @@ export const make = Effect.gen(function* () {
   const tell = (because: string, data: DaemonStarted | DaemonStopped) =>
     Effect.ignoreLogged(journal.append([{ cause: new ByDaemon({ because }), data }]))
 
-  const endAll = Effect.suspend(() =>
-    Effect.forEach(
-      [...lives.values()],
-      (life) =>
-        leaving
-          ? life.leave
-          : records.get(life.id).pipe(
-              Effect.flatMap(({ id, spec }) => {
-                const cause = new ByDaemon({ because: "it was told to stop" })
-                // The reader of a run goes with us, and may not come to removing it.
-                return spec.ephemeral ? ending.removeId(id, cause, partingGrace) : ending.stop(id, partingGrace, cause)
-              }),
-              Effect.catchAll(() => life.stop(partingGrace, new Stopped()))
-            ),
-      { concurrency: "unbounded", discard: true }
-    )
-  )
+  const endOne = (life: Life, grace: Grace) =>
+    Effect.gen(function* () {
+      const cause = new ByDaemon({ because: "it was told to stop" })
+      const { id, spec } = yield* records.get(life.id)
+      // The reader of a run goes with us, and may not come to removing it.
+      yield* spec.ephemeral ? ending.removeId(id, cause, grace) : ending.stop(id, grace, cause)
+    }).pipe(Effect.catchAll(() => life.stop(grace, new Stopped())))
+
+  const endAll = Effect.gen(function* () {
+    const begun = yield* Clock.currentTimeMillis
+    const left = Effect.map(Clock.currentTimeMillis, (now) => Math.max(0, begun + partingMillis - now))
+    const turns = yield* Effect.makeSemaphore(partingAtOnce)
+    const end = (life: Life) =>
+      Effect.gen(function* () {
+        const turn = yield* Effect.timeoutOption(Effect.interruptible(turns.take(1)), yield* left)
+        yield* endOne(life, partingGrace(yield* left))
+        if (Option.isSome(turn)) yield* turns.release(1)
+      })
+    yield* Effect.forEach([...lives.values()], (life) => (leaving ? life.leave : end(life)), {
+      concurrency: "unbounded",
+      discard: true
+    })
+  })
 
   yield* armCrashPoints
   let recovered = false
