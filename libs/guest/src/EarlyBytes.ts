@@ -34,6 +34,11 @@ export class EarlyBytes {
     this.#client.on("data", this.#take)
   }
 
+  /** Something was passed on: a guest that has not answered may have heard it all the same. */
+  get hasPassed(): boolean {
+    return this.#said.length > 0
+  }
+
   /** The tunnel is there: what the client says from now on is for whoever reads it next. */
   end(): void {
     this.#client.off("data", this.#take)

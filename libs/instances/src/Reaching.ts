@@ -144,10 +144,12 @@ export const make = (
       )
       const broken = new PortSilent({ target: name, port, reason: "the guest went away" })
       const reach = Effect.catchTag(attempt, "ChannelBroken", () =>
-        // It was ending just when we came: the next life is ours.
-        Option.match(lifeOf(id), { onNone: () => Effect.void, onSome: ({ over }) => Effect.asVoid(over) }).pipe(
-          Effect.zipRight(Effect.catchTag(attempt, "ChannelBroken", () => broken))
-        )
+        // It was ending just when we came: the next life is ours, unless this one may have heard what the client has said.
+        early?.hasPassed === true
+          ? broken
+          : Option.match(lifeOf(id), { onNone: () => Effect.void, onSome: ({ over }) => Effect.asVoid(over) }).pipe(
+              Effect.zipRight(Effect.catchTag(attempt, "ChannelBroken", () => broken))
+            )
       )
       const connection = yield* Effect.timeoutFail(reach, {
         duration: patience,

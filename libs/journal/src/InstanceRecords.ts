@@ -187,7 +187,9 @@ const make = Effect.gen(function* () {
           Effect.flatMap(fold(before, written), put)
         )
       )
-      return yield* fold(before, events)
+      const record = yield* fold(before, events)
+      if (record.state === "stopped") live.forget(id)
+      return record
     }).pipe(Effect.withSpan("InstanceRecords.update"))
 
   const remove = Effect.fn("InstanceRecords.remove")(function* (
