@@ -189,7 +189,9 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
           yield* Deferred.await(running).pipe(Effect.interruptible, Effect.timeoutOption(grace.commands), Effect.ignore)
         }
         const vm = yield* Deferred.poll(running)
-        if (Option.isSome(vm)) {
+        const patience = Duration.sum(grace.commands, grace.reboot)
+        // One that has no time to end is not told to: it would take the processor from those that have.
+        if (Option.isSome(vm) && Duration.greaterThan(patience, Duration.zero)) {
           // A guest that is gone before it has answered is on its way down as well. One that is paused hears nothing.
           yield* Effect.flatMap(vm.value, ({ guest, resume }) =>
             Effect.zipRight(resume, guest.shutdown(grace.commands))
@@ -198,7 +200,7 @@ export const begin = <R>(options: LifeOptions<R>): Effect.Effect<Life, never, R 
             Effect.zipRight(Deferred.await(over)),
             // A timeout interrupts, so what it bounds must be interruptible, also here.
             Effect.interruptible,
-            Effect.timeoutOption(Duration.sum(grace.commands, grace.reboot))
+            Effect.timeoutOption(patience)
           )
         }
         // One that lets go of its VM already is not hurried: what a finalizer waits for would be interrupted, and not waited for.
