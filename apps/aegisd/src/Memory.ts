@@ -12,7 +12,7 @@ import { runInNewContext } from "node:vm"
 
 const mebibyte = 1024 * 1024
 
-/** From here on it does not grow: the router serves as many requests with it as with 32 MiB. */
+/** From here on it does not grow, once the loop has had a turn to say so. */
 const enoughBytes = 8 * mebibyte
 
 /** What is more than that is given back when there is time. */
