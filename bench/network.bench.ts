@@ -4,7 +4,7 @@
  */
 import { compilePolicy, MemoryMib, NetworkPolicy, PortNumber, VcpuCount } from "@aegis/domain"
 import { BootMessage, protocolVersion } from "@aegis/guest"
-import { AegisPaths, Process } from "@aegis/host"
+import { AegisPaths, giveWay, Process } from "@aegis/host"
 import { awaitGuest, guestMac, runDirectory, startNetwork } from "@aegis/vm"
 import { qemuArguments } from "@aegis/vm-qemu"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -174,6 +174,7 @@ const measure = (port: number, rootDisk: string) =>
       stdout: "tail",
       stderr: "tail"
     })
+    yield* giveWay(vmm.pid)
     const guest = yield* awaitGuest(vmm, channelSocket, [network.helper])
     const numbers = [`${port}`, `${mebibytes}`, `${runs}`]
     yield* guest.boot(

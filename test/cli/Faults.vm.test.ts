@@ -5,7 +5,7 @@ import { rpcPath } from "@aegis/contract"
 import { spawnSync } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import * as net from "node:net"
-import { tmpdir } from "node:os"
+import { getPriority, tmpdir } from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { inState, linesOf, logOf, processesOf, rest, running, settledMisfits, stateOf, vmOf } from "../product/Fleet.ts"
@@ -41,6 +41,7 @@ describe("guests, VMs and a daemon that have it hard", () => {
       const vm = await vmOf(aegis, "victim")
       // Where memory runs out, the kernel looks here first.
       assert.strictEqual(readFileSync(`/proc/${vm}/oom_score_adj`, "utf8"), "500\n")
+      assert.strictEqual(getPriority(vm), 5)
       process.kill(vm, signal)
       const { ended } = await inState(aegis, "victim", "stopped")
       assert.deepInclude(ended, { _tag: "VmDied", cause: `killed by ${signal}` })

@@ -53,10 +53,6 @@ export const record = (file: string, pid: number): Effect.Effect<void> =>
     })
   )
 
-/** Where memory runs out on this machine, the kernel ends this process rather than one that others need (T-227). Linux's /proc. */
-export const endFirst = (pid: number): Effect.Effect<void> =>
-  Effect.promise(() => fs.writeFile(`/proc/${pid}/oom_score_adj`, "500").catch(() => undefined))
-
 /** Whether there is a process of that number, which may be another by now, or wait to be reaped: that takes a tenth of `isAlive`. */
 export const exists = (pid: number): Effect.Effect<boolean> =>
   Effect.sync(() => {

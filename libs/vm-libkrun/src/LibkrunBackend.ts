@@ -2,7 +2,7 @@
  * VmBackend over libkrun: one `aegis-vmm` process is one VM.
  */
 import { BackendUnavailable, BootFailed } from "@aegis/domain"
-import { AegisPaths, Process, ProcessTable } from "@aegis/host"
+import { AegisPaths, giveWay, Process, ProcessTable } from "@aegis/host"
 import { vmmCommand } from "@aegis/native-bridge/Privileges"
 import {
   awaitGuest,
@@ -84,8 +84,8 @@ export const make = Effect.gen(function* () {
       )
     )
     // Before it is more than a process that waits: one that hears nothing ends with its daemon.
+    yield* giveWay(vmm.pid)
     yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
-    yield* ProcessTable.endFirst(vmm.pid)
     if (network !== undefined) yield* network.ready
     yield* say(vmm, {
       op: "boot",

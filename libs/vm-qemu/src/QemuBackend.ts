@@ -2,7 +2,7 @@
  * VmBackend over QEMU's `microvm` machine: a real virtual machine on any host, emulated where there is no hypervisor.
  */
 import { type Accelerator, BootFailed } from "@aegis/domain"
-import { AegisPaths, Process, ProcessTable } from "@aegis/host"
+import { AegisPaths, giveWay, Process, ProcessTable } from "@aegis/host"
 import { awaitGuest, runDirectory, startNetwork, tracesOf, type Vm, type VmBackend, watchVm } from "@aegis/vm"
 import { Virtiofsd } from "@aegis/workspaces"
 import * as Effect from "effect/Effect"
@@ -75,8 +75,8 @@ export const make = (accelerator: Accelerator): Effect.Effect<VmBackend, never, 
           ({ message, remedy }) => new BootFailed({ stage: "vmm", reason: message, consoleTail: "", remedy })
         )
       )
+      yield* giveWay(vmm.pid)
       yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
-      yield* ProcessTable.endFirst(vmm.pid)
       const helpers = [
         ...(helper === undefined ? [] : [{ name: "virtiofsd", process: helper }]),
         ...(network === undefined ? [] : [network.helper])

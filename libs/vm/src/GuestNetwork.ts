@@ -2,7 +2,7 @@
  * The network of one VM: `aegis-net` (native-bridge/aegis-net), a process of its own that outlives the daemon as its VM does.
  */
 import { BootFailed, type CompiledPolicy } from "@aegis/domain"
-import { Process, ProcessTable, UnixSocket } from "@aegis/host"
+import { giveWay, Process, ProcessTable, UnixSocket } from "@aegis/host"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -56,8 +56,8 @@ export const startNetwork = (options: GuestNetworkOptions): Effect.Effect<Starte
     yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(process.exit), "1 second"))
     const { link, mtu, policy } = options
     Option.map(process.stdin, (stdin) => stdin.end(`${JSON.stringify({ ...link, mtu, policy })}\n`))
+    yield* giveWay(process.pid)
     yield* ProcessTable.record(`${options.directory}/network.pid`, process.pid)
-    yield* ProcessTable.endFirst(process.pid)
     const sockets = "listen" in link ? [controlSocket, link.listen] : [controlSocket]
     const died = Effect.flatMap(process.exit, () =>
       Effect.flatMap(process.stderrTail, (text) => failed(`aegis-net ended: ${text.trim()}`))

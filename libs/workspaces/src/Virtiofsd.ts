@@ -1,7 +1,7 @@
 /**
  * virtiofsd: the vhost-user server that shares one directory with one guest, in a process of its own, confined by itself.
  */
-import { Process, ProcessTable, UnixSocket } from "@aegis/host"
+import { giveWay, Process, ProcessTable, UnixSocket } from "@aegis/host"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -39,6 +39,7 @@ export const serve = (options: VirtiofsdOptions): Effect.Effect<Process.Process,
     )
     // Its VMM is released first, and it ends by itself when that has gone.
     yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(process.exit), "1 second"))
+    yield* giveWay(process.pid)
     yield* ProcessTable.record(`${path.dirname(options.socketPath)}/virtiofsd.pid`, process.pid)
     const died = Effect.flatMap(process.exit, () =>
       Effect.flatMap(process.stderrTail, (text) => failed(`virtiofsd ended: ${text.trim()}`))
