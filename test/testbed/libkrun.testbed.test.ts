@@ -1,4 +1,3 @@
-import { buildSync } from "esbuild"
 import { randomBytes } from "node:crypto"
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -6,6 +5,8 @@ import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { runInTestbed, TestbedError } from "../../testbed/testbed.mjs"
 import { conformanceCases } from "../conformance/suite.ts"
+import { logRows } from "../logs/rows.ts"
+import { bundled } from "../product/bundled.ts"
 import { busyboxDisk } from "../product/busyboxDisk.ts"
 import { fsxCommand, fsxWorkspace } from "../product/Fsx.ts"
 import { baseRootfs, dist } from "../product/Product.ts"
@@ -30,15 +31,10 @@ describe("libkrun in the testbed", () => {
 
   beforeAll(async () => {
     busyboxDisk(path.join(scratch, "busybox.ext4"))
-    buildSync({
-      entryPoints: [path.join(import.meta.dirname, "../conformance/libkrun.main.ts")],
-      bundle: true,
-      platform: "node",
-      format: "cjs",
-      target: "node20",
-      external: ["koffi", "msgpackr-extract"],
-      outfile: path.join(scratch, "conformance.cjs")
-    })
+    const programOf = (entry: string, name: string) =>
+      bundled(path.join(import.meta.dirname, entry), path.join(scratch, name))
+    programOf("../conformance/libkrun.main.ts", "conformance.cjs")
+    programOf("../logs/rows.main.ts", "logs.cjs")
     await fsxWorkspace(path.join(scratch, "fsx"))
     writeFileSync(path.join(scratch, "attacks.py"), attacks)
     writeFileSync(path.join(scratch, "terminal.py"), terminal)
@@ -100,6 +96,9 @@ describe("libkrun in the testbed", () => {
   })
   it.each(cases.map(({ title }) => title))("conformance: %s", (title) => {
     assert.strictEqual(verdict(title), `ok ${title}`, lastLines())
+  })
+  it.each(Object.keys(logRows))("%s", (title) => {
+    assert.include(section("logs of a guest").split("\n"), `ok ${title}`, lastLines())
   })
 
   it("S-066 aegis run prints hello from a libkrun guest, whose kernel is libkrunfw's, and exits with its code", () => {
