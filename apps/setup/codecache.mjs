@@ -73,6 +73,8 @@ const withDaemon = async (run, home) => {
     for (const args of [
       ["status", "--json"],
       ["run", "--", "true"],
+      ["exec", "nobody", "--", "true"],
+      ["logs", "nobody"],
       ["instance", "list"]
     ]) {
       await run("aegis", args).catch(() => undefined)

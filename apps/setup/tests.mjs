@@ -1,7 +1,8 @@
 /** `npm test`: every check and test of the project in one run, which ends with one line that sums them up. */
 import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
-import { exitCode } from "./children.mjs"
+import { exitCode, onInterrupt } from "./children.mjs"
 import { goResults, summary, total, vitestResults } from "./counts.mjs"
 import { elapsed } from "./progress.mjs"
 
@@ -37,13 +38,38 @@ const one = (/** @type {boolean} */ passed, /** @type {ReadonlyArray<string>} */
 })
 
 /**
+ * What tests leave in the folder for temporary files is in one of the run's own, which goes with it.
+ *
+ * @template A
+ * @param {() => Promise<A>} use
+ */
+const inScratch = async (use) => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "aegis-test-"))
+  const remove = () => fs.rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  const forget = onInterrupt(remove)
+  process.env["TMPDIR"] = directory
+  try {
+    return await use()
+  } finally {
+    remove()
+    forget()
+  }
+}
+
+/**
  * Runs all stages, also those after a failed one, tells at the end once more what failed, prints the sums as the last line and
  * returns the exit code.
  *
  * @param {string} root
  * @param {ReadonlyArray<string>} patterns Passed to vitest.
  */
-export const runTests = async (root, patterns) => {
+export const runTests = (root, patterns) => inScratch(() => allStages(root, patterns))
+
+/**
+ * @param {string} root
+ * @param {ReadonlyArray<string>} patterns
+ */
+const allStages = async (root, patterns) => {
   const say = (/** @type {string} */ text) => void process.stdout.write(`${text}\n`)
   /** @param {Stage} stage */
   const carryOut = async ({ run, title }) => {
@@ -97,6 +123,7 @@ const stages = (root, patterns) => {
     ...args
   ]
   return [
+    { title: "vitest testbed", when: "beside", run: () => vitest(root, "testbed", patterns) },
     { title: "lint", run: () => check([node("oxlint/bin/oxlint", "--deny-warnings")]) },
     {
       title: "types",
@@ -118,7 +145,6 @@ const stages = (root, patterns) => {
         return one(all.every(({ counts }) => counts.failed === 0))
       }
     },
-    { title: "vitest testbed", when: "beside", run: () => vitest(root, "testbed", patterns) },
     ...GO_MODULES.map((module) => ({ title: `go test ${module}`, run: () => goTest(path.join(root, module)) })),
     { title: "vitest unit", run: () => vitest(root, "unit", patterns) },
     { title: "vitest vm", when: "alone", run: () => vitest(root, "vm", patterns) }
