@@ -17,14 +17,15 @@ import { elapsed } from "./progress.mjs"
 const GO_MODULES = ["guest-harness", "native-bridge/mkroot", "native-bridge/tsc", "native-bridge/aegis-net"]
 const MINUTE = 60_000
 /** Against a run that hangs: all of it is meant to end within half an hour on a quiet machine, and within the hour on a busy one. */
-const VITEST_LIMITS_MS = { unit: 22 * MINUTE, vm: 25 * MINUTE, testbed: 30 * MINUTE }
+const VITEST_LIMITS_MS = { unit: 22 * MINUTE, "vm-early": 15 * MINUTE, vm: 25 * MINUTE, testbed: 30 * MINUTE }
 
 /**
  * A guest waits for its devices and its host as often as it computes: two files of them share two processors. The emulated host of the testbed
- * has one processor, and all that needs no guest has the other meanwhile.
+ * has one processor, and all that needs no guest, or takes no times, has the other meanwhile.
  */
 const VITEST_WORKERS = {
   unit: ["--maxWorkers=1", "--minWorkers=1"],
+  "vm-early": ["--maxWorkers=1", "--minWorkers=1"],
   vm: ["--maxWorkers=2", "--minWorkers=1"],
   testbed: ["--no-file-parallelism"]
 }
@@ -38,38 +39,13 @@ const one = (/** @type {boolean} */ passed, /** @type {ReadonlyArray<string>} */
 })
 
 /**
- * What tests leave in the folder for temporary files is in one of the run's own, which goes with it.
- *
- * @template A
- * @param {() => Promise<A>} use
- */
-const inScratch = async (use) => {
-  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "aegis-test-"))
-  const remove = () => fs.rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
-  const forget = onInterrupt(remove)
-  process.env["TMPDIR"] = directory
-  try {
-    return await use()
-  } finally {
-    remove()
-    forget()
-  }
-}
-
-/**
  * Runs all stages, also those after a failed one, tells at the end once more what failed, prints the sums as the last line and
  * returns the exit code.
  *
  * @param {string} root
  * @param {ReadonlyArray<string>} patterns Passed to vitest.
  */
-export const runTests = (root, patterns) => inScratch(() => allStages(root, patterns))
-
-/**
- * @param {string} root
- * @param {ReadonlyArray<string>} patterns
- */
-const allStages = async (root, patterns) => {
+export const runTests = async (root, patterns) => {
   const say = (/** @type {string} */ text) => void process.stdout.write(`${text}\n`)
   /** @param {Stage} stage */
   const carryOut = async ({ run, title }) => {
@@ -147,6 +123,7 @@ const stages = (root, patterns) => {
     },
     ...GO_MODULES.map((module) => ({ title: `go test ${module}`, run: () => goTest(path.join(root, module)) })),
     { title: "vitest unit", run: () => vitest(root, "unit", patterns) },
+    { title: "vitest vm-early", run: () => vitest(root, "vm-early", patterns) },
     { title: "vitest vm", when: "alone", run: () => vitest(root, "vm", patterns) }
   ]
 }
@@ -169,6 +146,26 @@ const goTest = async (directory) => {
 }
 
 /**
+ * What tests leave in the folder for temporary files is in one of the run's own, which goes with it. Its name is short, since paths of
+ * sockets are, and other users may pass through it, as tests with two users need it.
+ *
+ * @template A
+ * @param {(directory: string) => Promise<A>} use
+ */
+const inScratch = async (use) => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "aegis-"))
+  const remove = () => fs.rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  const forget = onInterrupt(remove)
+  try {
+    fs.chmodSync(directory, 0o711)
+    return await use(directory)
+  } finally {
+    remove()
+    forget()
+  }
+}
+
+/**
  * @param {string} root
  * @param {keyof typeof VITEST_LIMITS_MS} project One of vitest.config.ts.
  * @param {ReadonlyArray<string>} patterns
@@ -187,11 +184,15 @@ const vitest = async (root, project, patterns) => {
     ...VITEST_WORKERS[project],
     ...patterns
   ]
-  const code = await exitCode(process.execPath, [path.join(root, "node_modules/vitest/vitest.mjs"), "run", ...args], {
-    cwd: root,
-    inherit: true,
-    timeoutMs: VITEST_LIMITS_MS[project]
-  })
+  const vitestProgram = path.join(root, "node_modules/vitest/vitest.mjs")
+  const code = await inScratch((TMPDIR) =>
+    exitCode(process.execPath, [vitestProgram, "run", ...args], {
+      cwd: root,
+      env: { TMPDIR },
+      inherit: true,
+      timeoutMs: VITEST_LIMITS_MS[project]
+    })
+  )
   const results = fs.existsSync(file) ? vitestResults(JSON.parse(fs.readFileSync(file, "utf8"))) : none
   // An error outside of any test fails the run and none of its tests.
   return orBroken(results, code)

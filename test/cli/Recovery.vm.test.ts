@@ -132,7 +132,7 @@ describe("a daemon that comes after another", () => {
     assert.include(await lines("chatty", "system"), "aegisd has started again and goes on with it")
   })
 
-  it("P3 T-289 three more kills in the middle of the output: no line is missing and none comes twice", async () => {
+  it("P3 three more kills in the middle of the output: no line is missing and none comes twice", async () => {
     const pid = await vmOf(aegis, "chatty")
     for (let round = 0; round < 3; round++) {
       const before = await consecutive("chatty")

@@ -76,7 +76,7 @@ export const keptRows: LogRows = {
       assert.strictEqual(numbers(now).at(-1), box.lines - 1)
     }),
 
-  "T-289 T-292 a daemon killed three times while it writes and rotates loses no line and repeats none": (box) =>
+  "T-292 a daemon killed three times while it writes and rotates loses no line and repeats none": (box) =>
     Effect.gen(function* () {
       yield* box.touch("again")
       for (let round = 0; round < 3; round++) {

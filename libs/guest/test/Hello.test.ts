@@ -28,23 +28,21 @@ const ends = Effect.acquireRelease(
 )
 
 describe("the beginning of a channel", () => {
-  it.scopedLive(
-    "T-289 what an earlier host would have got is no answer to this one, also where it looks like one",
-    () =>
-      Effect.gen(function* () {
-        const { guest, host } = yield* ends
-        // The answer to a session of an earlier daemon: its echo, settings, and the end of it.
-        guest.write(`rest of a frame AEGIS/1 ${"0".repeat(32)}\n`)
-        guest.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
-        const server = http2.createServer()
-        server.on("stream", (stream) => {
-          stream.respond({ ":status": 200 })
-          stream.end('{"protocol":1,"harness":"0.1.0","kernel":"6.12","state":"waiting","uptimeMs":5}')
-        })
-        yield* Effect.fork(Effect.andThen(answerHello(guest), () => server.emit("connection", guest)))
-        const channel = yield* connect(Effect.succeed(host))
-        assert.strictEqual((yield* channel.health).kernel, "6.12")
+  it.scopedLive("what an earlier host would have got is no answer to this one, also where it looks like one", () =>
+    Effect.gen(function* () {
+      const { guest, host } = yield* ends
+      // The answer to a session of an earlier daemon: its echo, settings, and the end of it.
+      guest.write(`rest of a frame AEGIS/1 ${"0".repeat(32)}\n`)
+      guest.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
+      const server = http2.createServer()
+      server.on("stream", (stream) => {
+        stream.respond({ ":status": 200 })
+        stream.end('{"protocol":1,"harness":"0.1.0","kernel":"6.12","state":"waiting","uptimeMs":5}')
       })
+      yield* Effect.fork(Effect.andThen(answerHello(guest), () => server.emit("connection", guest)))
+      const channel = yield* connect(Effect.succeed(host))
+      assert.strictEqual((yield* channel.health).kernel, "6.12")
+    })
   )
 
   it.live("finds its echo however the bytes are cut, and leaves the ones behind it", () =>

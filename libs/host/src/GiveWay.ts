@@ -6,9 +6,12 @@ import { readdirSync, writeFileSync } from "node:fs"
 import * as os from "node:os"
 
 /**
- * A third of the share of a processor that a process without it has (sched(7)). Fifty guests that boot leave the daemon enough to answer.
+ * By how much more it yields than we do: it gets a third of our share of a processor (sched(7)). Fifty guests that boot leave the daemon
+ * enough to answer.
  */
-const niceness = 5
+const step = 5
+const mostNice = 19
+const niceness = Math.min(os.getPriority() + step, mostNice)
 
 /**
  * Where memory runs out on this machine, the kernel ends this process rather than one that others need (T-227); where processors
