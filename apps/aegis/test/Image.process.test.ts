@@ -12,11 +12,12 @@ const home = newHome()
 const digest = (digit: string) => `sha256:${digit.repeat(64)}`
 const phases = (name: string) => `Resolving ${name}\nDownloading\nBuilding the root disk\n`
 
+/** A line that is being written is not there yet. */
 const asked = (file: string): ReadonlyArray<unknown> =>
   existsSync(path.join(home, file))
     ? readFileSync(path.join(home, file), "utf8")
-        .trim()
         .split("\n")
+        .slice(0, -1)
         .map((line): unknown => JSON.parse(line))
     : []
 
