@@ -367,6 +367,18 @@ func itoa(n int) string {
 	return string(raw)
 }
 
+// The kernel says EIO for a terminal that nobody else has, and may say it in the place of what was written last.
+func TestATerminalsLastWordsAreThere(t *testing.T) {
+	for i := range 1000 {
+		spec := command(t, "sh", "-c", "printf first; printf last")
+		spec.TTY = &wire.Size{Rows: 24, Cols: 80}
+		_, ring := start(t, spec)
+		if got := string(collect(t, ring, 0).stdout); got != "firstlast" {
+			t.Fatalf("run %d: %q", i, got)
+		}
+	}
+}
+
 func TestManyShortCommandsKeepTheirCodes(t *testing.T) {
 	for i := range 60 {
 		if r := run(t, "sh", "-c", "exit "+itoa(i)); code(r) != i {

@@ -19,17 +19,24 @@ const (
 // pump gives everything that comes out of the pipe to add, until every writer has closed it. A read deadline on the
 // pipe ends it earlier: then only what the pipe held when the deadline was noticed is still read, which is all that
 // the command wrote before its end, however much another process goes on writing.
+//
+// A terminal that nobody else has says EIO. The kernel looks for what was written before it looks for that, so what
+// a program writes just before it ends may come between the two looks (n_tty_read): a second read finds it.
 func pump(pipe *os.File, add func([]byte) error) error {
 	buf := make([]byte, chunk)
+	left := false
 	for {
 		n, err := pipe.Read(buf)
 		if n > 0 {
+			left = false
 			if failure := add(buf[:n]); failure != nil {
 				return failure
 			}
 		}
 		switch {
 		case err == nil:
+		case errors.Is(err, syscall.EIO) && !left:
+			left = true
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return drain(pipe, buf, add)
 		default:
