@@ -76,6 +76,12 @@ describe("aegis logs, against the real daemon and a real guest", () => {
     assert.strictEqual(shown.code, 0)
   })
 
+  it("T-300 what is no number of lines and no time is refused", async () => {
+    for (const bad of [["--tail=-1"], ["--since", "never"]]) {
+      assert.strictEqual((await aegis.run(["logs", "box", ...bad])).code, 2)
+    }
+  })
+
   it("S-164 S-170 a follower ends when it is deleted, and has shown the same; then there is none to be found", async () => {
     await aegis.says("instance", "delete", "box")
     const { code, stdout } = await follower.ended

@@ -17,7 +17,7 @@ describe("the log of a guest", () => {
     const program = path.join(work, "logrows.cjs")
     bundled(path.join(import.meta.dirname, "../logs/rows.main.ts"), program)
     const unshare = process.getuid?.() === 0 ? "-m" : "-rm"
-    const args = [program, dist, aegis.home, work, "24", "30000", "5"]
+    const args = [program, dist, aegis.home, work, "24", "30000", "5", "4000000"]
     const { stderr, stdout } = await start("unshare", [unshare, process.execPath, ...args], { env: aegis.env }).ended
     said = `${stdout}${stderr}`
   }, 600_000)

@@ -31,6 +31,8 @@ export interface LogBoxOptions {
   readonly capMib: number
   readonly lines: number
   readonly followers: number
+  /** Of one line that is longer than an entry. */
+  readonly longLine: number
 }
 
 export interface LogBox extends Effect.Effect.Success<ReturnType<typeof logBox>> {}
@@ -87,7 +89,7 @@ export const logBox = (options: LogBoxOptions) =>
       )
 
     yield* up()
-    const { instance } = yield* start("box", ["python3", "guest.py", String(options.lines)], {
+    const { instance } = yield* start("box", ["python3", "guest.py", `${options.lines}`, `${options.longLine}`], {
       workspace: new HostWorkspace({ path: work, readOnly: false })
     })
     yield* until("it has begun", there("begun"), (begun) => begun)

@@ -10,7 +10,7 @@ def lines(count):
     for at in range(0, count, 50): out(b"".join(b"%08d" % (at + i) + pad for i in range(50)))
 out(b"first\n" + b"[exec] not an exec\n" + b"process exited (code=7)\n")
 out(bytes(range(256)) * 4 + b"\n")
-out(b"x" * 1_000_000 + b"end\n")
+out(b"x" * int(sys.argv[2]) + b"end\n")
 both = [subprocess.Popen(["sh", "-c", "i=0; while [ $i -lt 200 ]; do echo %s $i; i=$((i+1)); done" % name]) for name in "pq"]
 for one in both: one.wait()
 out(b"no end")

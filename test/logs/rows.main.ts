@@ -2,7 +2,7 @@
  * The rows of the log store as a program that says one line a row: `ok TITLE`, or `not ok TITLE: why`. It needs the right to mount in what
  * it sees of the file system, and is bundled, since it also runs in the testbed.
  *
- * rows.main.cjs PRODUCT HOME WORK CAP-MIB LINES FOLLOWERS
+ * rows.main.cjs PRODUCT HOME WORK CAP-MIB LINES FOLLOWERS LONG-LINE
  */
 import { Aegis } from "@aegis/client"
 import * as Cause from "effect/Cause"
@@ -11,7 +11,7 @@ import * as Exit from "effect/Exit"
 import { logBox } from "./Box.ts"
 import { logRows } from "./rows.ts"
 
-const [product = "", home = "", work = "", capMib, lines, followers] = process.argv.slice(2)
+const [product = "", home = "", work = "", capMib, lines, followers, longLine] = process.argv.slice(2)
 
 const program = Effect.gen(function* () {
   const box = yield* logBox({
@@ -20,7 +20,8 @@ const program = Effect.gen(function* () {
     work,
     capMib: Number(capMib),
     lines: Number(lines),
-    followers: Number(followers)
+    followers: Number(followers),
+    longLine: Number(longLine)
   })
   for (const [title, row] of Object.entries(logRows)) {
     const exit = yield* Effect.exit(Effect.scoped(row(box)).pipe(Effect.timeout("150 seconds")))

@@ -172,7 +172,7 @@ echo "processes: $(pgrep -c -f 'opt/aegis/aegis')"
   logs: String.raw`
 echo "== logs of a guest"
 mkdir -p $TESTBED_DATA/l $D/box && ln -s /opt/rootfs $TESTBED_DATA/l/base-rootfs
-AEGIS_ROUTER_PORT=0 timeout -k 5 500 node $D/logs.cjs /opt/aegis $TESTBED_DATA/l $D/box 4 12000 3
+AEGIS_ROUTER_PORT=0 timeout -k 5 500 node $D/logs.cjs /opt/aegis $TESTBED_DATA/l $D/box 4 12000 3 1000000
 `,
   conformance: String.raw`
 echo "== conformance"

@@ -83,8 +83,8 @@ export const make = Effect.gen(function* () {
         ({ message, remedy }) => new BootFailed({ stage: "vmm", reason: message, consoleTail: "", remedy })
       )
     )
-    // Before it is more than a process that waits: one that hears nothing ends with its daemon.
     yield* giveWay(vmm.pid)
+    // Before it is more than a process that waits: one that hears nothing ends with its daemon.
     yield* ProcessTable.record(`${directory}/vmm.pid`, vmm.pid)
     if (network !== undefined) yield* network.ready
     yield* say(vmm, {
